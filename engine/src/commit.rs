@@ -1,0 +1,507 @@
+//! Group commit: batches that wait together are evaluated in order, applied together and synced once.
+//!
+//! Whoever finds nobody committing leads: it takes all waiting tasks, and hands the lead to one of those
+//! that came meanwhile. A lone batch waits for nobody. A failing batch contributes nothing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use barkeeper_records::{
+    Bar, Batch, Lsn, Operation, Outcome, Precondition, RequestId, SeriesKey, Table, Value, Version, limits,
+};
+use barkeeper_storage::{LinkV1, NumberOfV1, RequestV1, keys};
+
+use crate::error::{CommitError, CommitResult, ReadError, commit_error, missing};
+use crate::import::ImportPlan;
+use crate::ops_bars::check_size;
+use crate::report::Receipt;
+use crate::seal::SealPlan;
+use crate::session::{Joined, Session, read_head};
+use crate::store::Inner;
+use crate::tables::Tab;
+use crate::tails::Touch;
+use crate::view::{View, WriteTables};
+
+/// Something to be done in a write transaction.
+pub(crate) enum Task {
+    Batch(Batch),
+    Import(Box<ImportPlan>),
+    Seal(Box<SealPlan>),
+    Register(String),
+    Forget(String),
+    Stamp { table: Table, keys: Vec<Vec<Value>>, above: Version },
+    /// Only what waits in memory: relaxed values, acknowledgements.
+    Fold,
+}
+
+enum State {
+    Waiting,
+    Lead,
+    Done(CommitResult<Receipt>),
+}
+
+struct Slot {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Slot {
+    fn set(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.changed.notify_one();
+    }
+}
+
+type Waiting = (Task, Arc<Slot>);
+
+/// The tasks that wait for a leader.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Waiting>,
+    led: bool,
+}
+
+impl Inner {
+    /// Has a task done, alone or together with others.
+    pub(crate) fn submit(&self, task: Task) -> CommitResult<Receipt> {
+        let slot = Arc::new(Slot { state: Mutex::new(State::Waiting), changed: Condvar::new() });
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.waiting.push_back((task, slot.clone()));
+        if !std::mem::replace(&mut queue.led, true) {
+            drop(queue);
+            self.lead();
+        } else {
+            drop(queue);
+        }
+        let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match std::mem::replace(&mut *state, State::Waiting) {
+                State::Done(answer) => return answer,
+                State::Lead => {
+                    drop(state);
+                    self.lead();
+                    state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
+                }
+                State::Waiting => {
+                    state = slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn lead(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let group: Vec<Waiting> = queue.waiting.drain(..).collect();
+        drop(queue);
+        self.run_group(group);
+        queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match queue.waiting.front() {
+            Some((_, next)) => next.set(State::Lead),
+            None => queue.led = false,
+        }
+    }
+
+    fn run_group(&self, group: Vec<Waiting>) {
+        let (tasks, slots): (Vec<Task>, Vec<Arc<Slot>>) = group.into_iter().unzip();
+        let answers = if self.failed.load(Ordering::SeqCst) {
+            Err(CommitError::Read(ReadError::Reopen))
+        } else {
+            self.commit_group(tasks)
+        };
+        match answers {
+            Ok(answers) => {
+                for (slot, answer) in slots.iter().zip(answers) {
+                    slot.set(State::Done(answer));
+                }
+            }
+            Err(first) => {
+                let mut first = Some(first);
+                for slot in &slots {
+                    // One failure is everybody's; the error itself cannot be copied.
+                    let error = first.take().unwrap_or(CommitError::Read(ReadError::Reopen));
+                    slot.set(State::Done(Err(error)));
+                }
+            }
+        }
+    }
+
+    fn commit_group(&self, tasks: Vec<Task>) -> CommitResult<Vec<CommitResult<Receipt>>> {
+        let txn = self.db.begin_write().map_err(commit_error)?;
+        let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let extremes = self.overlay.now();
+        let mut joined = Vec::new();
+        let mut answers = Vec::with_capacity(tasks.len());
+        let mut written = false;
+        {
+            let tables = WriteTables::new(&txn);
+            let context = Context { inner: self, tables: &tables, numbers: &numbers };
+            if !extremes.is_empty() {
+                let mut session = context.session()?;
+                session.fold(&extremes)?;
+                if session.changed {
+                    written = true;
+                    joined.push(session.join()?);
+                }
+            }
+            for task in tasks {
+                let answer = context.evaluate(task, &mut joined, &mut written);
+                answers.push(answer);
+            }
+            written |= self.save_acknowledged(&tables)?;
+            if written {
+                self.trim_log(&tables)?;
+            }
+        }
+        if !written {
+            txn.abort().map_err(commit_error)?;
+            return Ok(answers);
+        }
+        let touched = self.take_tails(&joined);
+        if let Err(error) = txn.commit() {
+            self.failed.store(true, Ordering::SeqCst);
+            return Err(commit_error(error));
+        }
+        self.overlay.forget(&extremes);
+        self.put_tails_back(touched);
+        self.learn_numbers(joined);
+        Ok(answers)
+    }
+
+    fn take_tails(&self, joined: &[Joined]) -> Vec<Taken> {
+        let mut all: BTreeMap<SeriesKey, (Lsn, Vec<&Touch>)> = BTreeMap::new();
+        for one in joined {
+            for (series, touches) in &one.touches {
+                let entry = all.entry(*series).or_default();
+                entry.0 = one.lsn;
+                entry.1.extend(touches);
+            }
+        }
+        let mut taken = Vec::new();
+        for (series, (lsn, touches)) in all {
+            let appended: Option<Vec<Bar>> = touches
+                .iter()
+                .map(|touch| match touch {
+                    Touch::Append(bar) => Some(*bar),
+                    Touch::Change => None,
+                })
+                .collect();
+            if let (Some(tail), Some(appended)) = (self.tails.begin(&series, lsn), appended) {
+                taken.push(Taken { series, lsn, tail, appended });
+            }
+        }
+        taken
+    }
+
+    fn put_tails_back(&self, taken: Vec<Taken>) {
+        for Taken { series, lsn, tail, appended } in taken {
+            self.tails.done(&series, lsn, tail, &appended);
+        }
+    }
+
+    fn learn_numbers(&self, joined: Vec<Joined>) {
+        let fresh: Vec<_> = joined.into_iter().flat_map(|one| one.new_instruments).collect();
+        if !fresh.is_empty() {
+            let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut numbers).extend(fresh);
+        }
+    }
+
+    /// Writes acknowledgements that are older than 5 s, in a commit that happens anyway.
+    fn save_acknowledged(&self, tables: &WriteTables<'_>) -> CommitResult<bool> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.options.clock.now();
+        if !targets.dirty || now.nanos().saturating_sub(targets.saved.nanos()).abs() < 5_000_000_000 {
+            return Ok(false);
+        }
+        for (name, lsn) in &targets.acknowledged {
+            let row = NumberOfV1 { value: lsn.0 };
+            let key = name.as_bytes();
+            tables.put(Tab::Targets, key, &barkeeper_storage::StoredRow::to_bytes(&row, key))?;
+        }
+        targets.dirty = false;
+        targets.saved = now;
+        Ok(true)
+    }
+}
+
+struct Taken {
+    series: SeriesKey,
+    lsn: Lsn,
+    tail: (VecDeque<Bar>, bool),
+    appended: Vec<Bar>,
+}
+
+/// What the evaluation of a task needs.
+struct Context<'a, 'txn> {
+    inner: &'a Inner,
+    tables: &'a WriteTables<'txn>,
+    numbers: &'a HashMap<barkeeper_records::InstrumentId, u32>,
+}
+
+impl<'a, 'txn> Context<'a, 'txn> {
+    fn session(&self) -> CommitResult<Session<'a, 'txn>> {
+        let inner = self.inner;
+        let keep_log = !inner.targets.lock().unwrap_or_else(PoisonError::into_inner).acknowledged.is_empty();
+        let now = inner.options.clock.now();
+        Session::new(self.tables, &inner.segments, self.numbers, inner.identity.device, now, keep_log)
+    }
+
+    fn evaluate(&self, task: Task, joined: &mut Vec<Joined>, written: &mut bool) -> CommitResult<Receipt> {
+        let mut session = self.session()?;
+        let outcomes = match task {
+            Task::Batch(batch) => return self.batch(batch, session, joined, written),
+            Task::Import(plan) => vec![session.publish_import(*plan, &self.inner.tails)?],
+            Task::Seal(plan) => vec![session.publish_seal(*plan)?],
+            Task::Register(name) => vec![self.register(&mut session, &name)?],
+            Task::Forget(name) => {
+                session.staged.remove(Tab::Targets, name.as_bytes().to_vec());
+                session.noted = true;
+                let mut targets = self.inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
+                targets.acknowledged.remove(&name);
+                vec![Outcome::Done]
+            }
+            Task::Stamp { table, keys, above } => {
+                session.see(above)?;
+                for key in &keys {
+                    session.stamp(table, key)?;
+                }
+                vec![Outcome::Done]
+            }
+            Task::Fold => Vec::new(),
+        };
+        finish(session, outcomes, joined, written)
+    }
+
+    fn batch(
+        &self,
+        batch: Batch,
+        mut session: Session<'a, 'txn>,
+        joined: &mut Vec<Joined>,
+        written: &mut bool,
+    ) -> CommitResult<Receipt> {
+        if let Some(request) = &batch.request
+            && let Some(row) = session.staged.row::<RequestV1>(Tab::Requests, &keys::request(request))?
+        {
+            return Ok(Receipt { lsn: Lsn(row.lsn), outcomes: Vec::new(), changed: false, replayed: true });
+        }
+        for precondition in batch.preconditions {
+            if !session.holds(&precondition)? {
+                return Err(CommitError::Precondition(precondition));
+            }
+        }
+        let mut outcomes = Vec::with_capacity(batch.operations.len());
+        for operation in &batch.operations {
+            outcomes.push(session.operate(operation, &self.inner.options.calendar)?);
+        }
+        if let Some(request) = &batch.request {
+            session.remember(request)?;
+        }
+        finish(session, outcomes, joined, written)
+    }
+
+    fn register(&self, session: &mut Session<'_, '_>, name: &str) -> CommitResult<Outcome> {
+        let mut targets = self.inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if targets.acknowledged.contains_key(name) {
+            return Ok(Outcome::Unchanged);
+        }
+        if targets.acknowledged.len() >= limits::TARGETS {
+            return Err(CommitError::Targets(limits::TARGETS));
+        }
+        session.staged.put_row(Tab::Targets, name.as_bytes().to_vec(), &NumberOfV1 { value: 0 });
+        session.noted = true;
+        targets.acknowledged.insert(name.to_owned(), Lsn(0));
+        Ok(Outcome::Done)
+    }
+}
+
+fn finish(
+    session: Session<'_, '_>,
+    outcomes: Vec<Outcome>,
+    joined: &mut Vec<Joined>,
+    written: &mut bool,
+) -> CommitResult<Receipt> {
+    let changed = session.changed;
+    if !changed && !session.noted {
+        return Ok(Receipt { lsn: Lsn(session.head.lsn), outcomes, changed, replayed: false });
+    }
+    let one = session.join()?;
+    let lsn = one.lsn;
+    joined.push(one);
+    *written = true;
+    Ok(Receipt { lsn, outcomes, changed, replayed: false })
+}
+
+impl Session<'_, '_> {
+    fn holds(&self, precondition: &Precondition) -> CommitResult<bool> {
+        let open = |key| -> CommitResult<bool> {
+            let row = crate::ops_positions::read_position(&self.staged, key)?;
+            let position = row.and_then(|row| row.position);
+            Ok(position.is_some_and(|p| p.status == barkeeper_records::PositionStatus::Open))
+        };
+        match precondition {
+            Precondition::PositionOpen(key) => open(key),
+            Precondition::PositionNotOpen(key) => Ok(!open(key)?),
+            Precondition::TradeAbsent(id) => {
+                Ok(!self.staged.with(Tab::TradeIds, &keys::trade_id(*id), |value| value.is_some())?)
+            }
+            Precondition::HeadIs(lsn) => Ok(self.head.lsn == lsn.0),
+            _ => Ok(false),
+        }
+    }
+
+    fn operate(&mut self, operation: &Operation, calendar: &barkeeper_records::Calendar) -> CommitResult<Outcome> {
+        match operation {
+            Operation::RecordTrade(trade) => self.record_trade(trade),
+            Operation::VoidTrade { trade_id, voids, ts, remark } => self.void_trade(*trade_id, *voids, *ts, remark),
+            Operation::OpenPosition { key, day, quantity, price } => self.enter(key, *day, *quantity, *price),
+            Operation::AddPosition { key, quantity, price } => self.add_to(key, *quantity, *price),
+            Operation::ReducePosition { key, quantity } => self.take_from(key, *quantity),
+            Operation::ClosePosition { key } => self.close_position(key),
+            Operation::SetPosition(position) => self.set_position(position.clone()),
+            Operation::SetHeldDays { key, days } => self.set_held_days(key, *days),
+            Operation::DeletePosition { key } => self.delete_position(key),
+            Operation::IncrementHeldDays { account, book, day, catch_up } => {
+                Ok(Outcome::Increment(self.increment(calendar, account, book, *day, *catch_up)?))
+            }
+            Operation::SetIncrementedOn { account, book, day } => self.set_incremented_on(account, book, *day),
+            Operation::UpdateExtremes { account, book, updates } => self.update_extremes(account, book, updates),
+            Operation::SetExtremes { key, highest, lowest } => self.set_extremes(key, *highest, *lowest),
+            Operation::PutBars { run, on_conflict } => self.put_bars(run, *on_conflict),
+            Operation::PutCrossSection { interval, adjustment, bars, on_conflict } => {
+                self.put_cross_section(*interval, *adjustment, bars, *on_conflict)
+            }
+            Operation::DeleteBars { series, from, to } => self.delete_bars(series, *from, *to),
+            Operation::RecordImport(import) => self.record_import(import),
+            _ => Ok(Outcome::Unchanged),
+        }
+    }
+
+    /// Remembers a request id, and forgets the client's oldest ones.
+    fn remember(&mut self, request: &RequestId) -> CommitResult<()> {
+        let lsn = if self.changed { self.lsn.0 } else { self.head.lsn };
+        let prefix = keys::client(&request.client);
+        let end = keys::after_prefix(&prefix);
+        let newest = self.staged.last(Tab::RequestOrder, &prefix, &end)?;
+        let newest = newest.and_then(|(key, _)| keys::read_request_order(&key));
+        let sequence = newest.map_or(0, |newest| newest + 1);
+        self.staged.put_row(Tab::Requests, keys::request(request), &RequestV1 { lsn, sequence });
+        let order = keys::request_order(&request.client, sequence);
+        self.staged.put_row(Tab::RequestOrder, order, &LinkV1 { to: keys::request(request) });
+        self.noted = true;
+        // A client's sequence has no gap, so one comes in and one goes.
+        if let Some(oldest) = sequence.checked_sub(limits::REQUEST_IDS_PER_CLIENT) {
+            let order = keys::request_order(&request.client, oldest);
+            if let Some(LinkV1 { to }) = self.staged.row(Tab::RequestOrder, &order)? {
+                self.staged.remove(Tab::RequestOrder, order);
+                self.staged.remove(Tab::Requests, to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the version clock past a version that a target has.
+    fn see(&mut self, above: Version) -> CommitResult<()> {
+        while self.version <= above {
+            self.version = self.version.max(above);
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    fn stamp(&mut self, table: Table, key: &[Value]) -> CommitResult<()> {
+        let unknown = || CommitError::Read(missing("key of a row"));
+        let parse = |value: &Value| match value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let text = |place: usize| key.get(place).and_then(parse).ok_or_else(unknown);
+        match table {
+            Table::Bars => {
+                let (series, ts) = barkeeper_storage::rowview::bar_key_of(key).ok_or_else(unknown)?;
+                self.stamp_bar(&series, ts)
+            }
+            Table::Trades => self.stamp_trade(text(0)?.parse().map_err(|_| unknown())?),
+            Table::Positions => self.stamp_position(&barkeeper_records::PositionKey {
+                account: text(0)?.parse().map_err(|_| unknown())?,
+                book: text(1)?.parse().map_err(|_| unknown())?,
+                instrument: text(2)?.parse().map_err(|_| unknown())?,
+            }),
+            Table::Books => {
+                let account = text(0)?.parse().map_err(|_| unknown())?;
+                let book = text(1)?.parse().map_err(|_| unknown())?;
+                self.stamp_book(&account, &book)
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Checks the size of a batch before it waits for anybody.
+pub(crate) fn check_batch(batch: &Batch) -> CommitResult<()> {
+    let too_many = |what, found, limit| Err(CommitError::Limit { what, found, limit });
+    if batch.operations.len() > limits::BATCH_OPERATIONS {
+        return too_many("operations of a batch", batch.operations.len(), limits::BATCH_OPERATIONS);
+    }
+    if let Some(RequestId { client, id }) = &batch.request {
+        for text in [client, id] {
+            if text.is_empty() || text.len() > limits::REQUEST_ID_BYTES || text.contains('\0') {
+                return too_many("bytes of a request id", text.len(), limits::REQUEST_ID_BYTES);
+            }
+        }
+    }
+    let bars = batch.operations.iter().map(|operation| match operation {
+        Operation::PutBars { run, .. } => run.bars().len(),
+        Operation::PutCrossSection { bars, .. } => bars.len(),
+        _ => 0,
+    });
+    check_size(bars.sum())
+}
+
+impl Inner {
+    /// Drops what no target needs from the front of the log, a bounded part a commit.
+    fn trim_log(&self, tables: &WriteTables<'_>) -> CommitResult<()> {
+        const STEP: usize = 4_000;
+        let mut head = read_head(tables)?;
+        let needed = {
+            let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+            targets.acknowledged.values().min().map_or(head.lsn, |lsn| lsn.0)
+        };
+        if head.tail > head.lsn || (head.tail > needed && head.log_bytes <= limits::LOG_BYTES && !self.log_is_old(tables, &head)?) {
+            return Ok(());
+        }
+        let over = head.log_bytes > limits::LOG_BYTES || self.log_is_old(tables, &head)?;
+        let mut gone = Vec::new();
+        let mut whole = head.tail;
+        tables.scan(Tab::Log, &keys::log(Lsn(head.tail), 0), &[], false, &mut |key, value| {
+            let (lsn, _) = keys::read_log(key).ok_or_else(|| missing("log key"))?;
+            // Only whole commits go: the checks stand at the first record of each.
+            if gone.is_empty() || lsn.0 != whole {
+                let wanted = lsn.0 <= needed || over;
+                if gone.len() >= STEP || !wanted {
+                    return Ok(std::ops::ControlFlow::Break(()));
+                }
+                whole = lsn.0;
+            }
+            let record: barkeeper_storage::LogV1 = barkeeper_storage::StoredRow::from_bytes(key, value)?;
+            gone.push((key.to_vec(), (key.len() + value.len()) as u64, lsn.0, record.chain()));
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        let Some((_, _, last, chain)) = gone.last().cloned() else { return Ok(()) };
+        for (key, bytes, _, _) in &gone {
+            tables.remove(Tab::Log, key)?;
+            head.log_bytes = head.log_bytes.saturating_sub(*bytes);
+        }
+        head.tail = last + 1;
+        head.tail_chain = chain;
+        let bytes = barkeeper_storage::StoredRow::to_bytes(&head, crate::tables::HEAD);
+        tables.put(Tab::Meta, crate::tables::HEAD, &bytes)
+    }
+
+    fn log_is_old(&self, tables: &WriteTables<'_>, head: &barkeeper_storage::HeadV1) -> CommitResult<bool> {
+        let key = keys::log(Lsn(head.tail), 0);
+        let record: Option<barkeeper_storage::LogV1> = tables.row(Tab::Log, &key)?;
+        let now = self.options.clock.now().millis();
+        Ok(record.is_some_and(|record| now.saturating_sub(record.written_ms()) > limits::LOG_AGE_NS / 1_000_000))
+    }
+}

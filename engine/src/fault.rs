@@ -1,0 +1,50 @@
+//! Places where a test cuts a publication off, and stores on a disk of a test's own.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use redb::{Database, StorageBackend};
+
+use crate::error::{MaintenanceError, OpenError};
+use crate::options::StoreOptions;
+use crate::store::{Store, open_error};
+
+type Hook = Box<dyn FnMut(usize, &'static str) -> bool + Send>;
+
+/// What a test does at the steps of a publication.
+#[derive(Default)]
+pub(crate) struct Faults {
+    hook: Mutex<Option<(Hook, usize)>>,
+}
+
+impl Faults {
+    pub(crate) fn step(&self, name: &'static str) -> Result<(), MaintenanceError> {
+        // The hook may commit to the same store, so it is not called under the lock.
+        let taken = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut hook, count)) = taken else { return Ok(()) };
+        let cut = hook(count, name);
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((hook, count + 1));
+        if cut { Err(MaintenanceError::Cut(count)) } else { Ok(()) }
+    }
+}
+
+impl Store {
+    /// Creates or opens a store whose database lies on a storage backend of a test.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn on_backend(
+        backend: impl StorageBackend,
+        dir: &Path,
+        options: StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let db = Database::builder().create_with_backend(backend).map_err(|e| open_error(dir, e))?;
+        Self::begin(db, dir, options)
+    }
+
+    /// Calls `hook` at every step of a publication with the step's number and name; true cuts it off there.
+    pub fn on_step(&self, hook: impl FnMut(usize, &'static str) -> bool + Send + 'static) {
+        let faults = &self.inner().faults;
+        *faults.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((Box::new(hook), 0));
+    }
+}

@@ -1,0 +1,89 @@
+//! The store's folder: its parts, the owner's note, durable renames.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use barkeeper_records::Timestamp;
+
+use crate::error::Owner;
+
+pub(crate) const DATABASE: &str = "store.redb";
+pub(crate) const OWNER: &str = "owner.json";
+pub(crate) const BARS: &str = "bars";
+pub(crate) const STAGING: &str = "staging";
+pub(crate) const TRASH: &str = "trash";
+
+/// Makes the folders that a store needs.
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
+    for part in [BARS, STAGING, TRASH] {
+        fs::create_dir_all(dir.join(part))?;
+    }
+    Ok(())
+}
+
+/// Forces a folder's entries to the disk, where the system has a way to.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Moves a file and forces the move to the disk. On Windows, a virus scanner that has just opened the
+/// file is waited for.
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::create_dir_all(folder)?;
+    let mut pause = std::time::Duration::from_millis(10);
+    loop {
+        match fs::rename(from, to) {
+            Err(error) if is_busy(&error) && pause.as_millis() < 3_000 => {
+                std::thread::sleep(pause);
+                pause = pause.mul_f64(1.6);
+            }
+            done => break done?,
+        }
+    }
+    sync_dir(folder)?;
+    if let Some(parent) = folder.parent() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33 | 1224))
+}
+
+/// Notes who has the store, for other processes to show.
+pub(crate) fn write_owner(dir: &Path, program: &str, since: Timestamp) -> io::Result<()> {
+    let owner = Owner { pid: std::process::id(), program: program.to_owned(), since };
+    let mut file = File::create(dir.join(OWNER))?;
+    file.write_all(serde_json::to_string(&owner)?.as_bytes())
+}
+
+/// Who has the store, where the note can be read.
+pub(crate) fn read_owner(dir: &Path) -> Option<Owner> {
+    serde_json::from_slice(&fs::read(dir.join(OWNER)).ok()?).ok()
+}
+
+/// All files below a folder whose names a segment may have, with their ids.
+pub(crate) fn segment_files(dir: &Path) -> io::Result<Vec<(PathBuf, u128)>> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else if let Some(id) = entry.file_name().to_str().and_then(barkeeper_storage::id_of_file_name) {
+                found.push((entry.path(), id));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

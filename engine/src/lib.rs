@@ -1,0 +1,49 @@
+//! Barkeeper, the embedded store of a trading desktop: positions, trades and bars in one folder, in
+//! process, without a server.
+//!
+//! One process opens a store ([`Store::open`]); its threads share it by reference. Writes go in as a
+//! [`Batch`](barkeeper_records::Batch) that is committed whole or not at all; when
+//! [`Store::commit`] returns, they survive a killed process and a power loss. Reads go through a
+//! [`Snapshot`] at one LSN and never wait for a writer.
+
+mod commit;
+mod digests;
+mod error;
+#[cfg(feature = "fault-injection")]
+mod fault;
+mod feed;
+mod files;
+mod folder;
+mod import;
+mod manifest;
+mod merge;
+mod ops_bars;
+mod ops_positions;
+mod ops_trades;
+mod options;
+mod overlay;
+mod publication;
+mod recover;
+mod report;
+mod seal;
+mod session;
+mod snapshot;
+mod stats;
+mod store;
+mod summary;
+mod tables;
+mod tails;
+mod trades;
+mod verify;
+mod view;
+
+pub use barkeeper_records as records;
+pub use barkeeper_storage::Axis;
+pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
+pub use options::StoreOptions;
+pub use report::{
+    Dataset, FileSet, Finding, ImportReceipt, PublishReport, Receipt, Revision, SealOptions, SealReport,
+    SeriesSummary, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
+};
+pub use snapshot::Snapshot;
+pub use store::Store;

@@ -1,0 +1,40 @@
+//! `StoreOptions`: what a store is opened with. Nothing is read from the environment.
+
+use std::sync::Arc;
+
+use barkeeper_records::{Calendar, Clock};
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Which days are trading days, for the daily increment. `cn_a` with weekdays by default.
+    pub calendar: Calendar,
+    /// Bytes of database pages kept in memory: 128 MiB by default, 16 MiB to 1 GiB.
+    pub cache_bytes: usize,
+    /// How other processes are told who has the store.
+    pub program: String,
+    /// Whether relaxed values are written every 200 ms by a thread of the store's own. On by default;
+    /// off, they are written with the next commit and at close.
+    pub background: bool,
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreOptions").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+impl StoreOptions {
+    /// The defaults with a clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            calendar: Calendar::default(),
+            cache_bytes: 128 * 1024 * 1024,
+            program: "barkeeper".to_owned(),
+            background: true,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Recovery at open: interrupted publications are finished or taken away, nothing is deleted at once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use barkeeper_records::Timestamp;
+use barkeeper_storage::{SegmentError, SegmentV1, StoredRow, id_of_file_name};
+
+use crate::error::{OpenError, ReadError};
+use crate::folder::{self, BARS, STAGING, TRASH};
+use crate::manifest::id_of;
+use crate::tables::Tab;
+use crate::view::{ReadView, View};
+
+/// How long a file stays in `trash/`: 7 days, by the time in its own name.
+const TRASH_MS: u64 = 7 * 86_400 * 1_000;
+
+/// Brings the folder to what the manifest says.
+///
+/// A published file that is still in `staging/` is moved to its place. A file of ours that no manifest
+/// entry names was never published: it moves to `trash/`. A published file that is gone, or of another
+/// length, is an error.
+pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(), OpenError> {
+    let path = dir.join(folder::DATABASE);
+    let mut published = HashMap::new();
+    view.scan_prefix(Tab::Segments, &[], &mut |key, value| {
+        let id = id_of(key)?;
+        published.insert(id, SegmentV1::from_bytes(key, value)?.read(id)?);
+        Ok(ControlFlow::Continue(()))
+    })
+    .map_err(|error| match error {
+        ReadError::Io { source } => OpenError::Io { path: path.clone(), source },
+        other => OpenError::Damaged { path: path.clone(), detail: other.to_string() },
+    })?;
+    for entry in published.values() {
+        let place = dir.join(entry.path());
+        if !place.exists() {
+            let staged = dir.join(STAGING).join(entry.file_name());
+            folder::rename_durably(&staged, &place).map_err(|source| SegmentError::Io { path: place.clone(), source })?;
+        }
+        let found = fs::metadata(&place).map_err(|source| SegmentError::Io { path: place.clone(), source })?.len();
+        if found != entry.bytes {
+            let detail = format!("{found} bytes long, published with {}", entry.bytes);
+            return Err(SegmentError::Damaged { path: place, detail }.into());
+        }
+    }
+    let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };
+    // Before anything new comes in: what goes to the trash now stays there for this run at least.
+    empty_trash(dir, now).map_err(io)?;
+    for part in [BARS, STAGING] {
+        for (file, id) in folder::segment_files(&dir.join(part)).map_err(io)? {
+            if !published.contains_key(&id) {
+                let name = file.file_name().unwrap_or_default();
+                folder::rename_durably(&file, &dir.join(TRASH).join(name)).map_err(io)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn empty_trash(dir: &Path, now: Timestamp) -> io::Result<()> {
+    let now_ms = u64::try_from(now.millis()).unwrap_or(0);
+    for entry in fs::read_dir(dir.join(TRASH))? {
+        let entry = entry?;
+        let id = entry.file_name().to_str().and_then(id_of_file_name);
+        let born = id.map(|id| ulid::Ulid::from(id).timestamp_ms());
+        if born.is_some_and(|born| born.saturating_add(TRASH_MS) < now_ms) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

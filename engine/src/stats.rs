@@ -1,0 +1,95 @@
+//! Sizes and counts of a store.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use barkeeper_records::{AdjustmentTag, Lsn};
+use barkeeper_storage::{ChunkView, keys};
+
+use crate::error::{MaintenanceError, ReadResult, missing};
+use crate::folder::{self, STAGING, TRASH};
+use crate::report::StoreStats;
+use crate::session::read_head;
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use crate::tables::Tab;
+use crate::view::View;
+
+fn bytes_below(dir: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(dir)? {
+        let data = entry?.metadata()?;
+        sum += if data.is_file() { data.len() } else { 0 };
+    }
+    Ok(sum)
+}
+
+impl Snapshot {
+    fn count_of(&self, tab: Tab) -> ReadResult<u64> {
+        let mut count = 0;
+        self.view().scan_prefix(tab, &[], &mut |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
+    fn hot_bars(&self) -> ReadResult<u64> {
+        let mut count = self.count_of(Tab::Delta)?;
+        self.view().scan_prefix(Tab::Slabs, &[], &mut |key, value| {
+            let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
+            count += ChunkView::read(key, ts, value)?.len() as u64;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+}
+
+impl Store {
+    /// Sizes and counts, of one snapshot.
+    ///
+    /// # Errors
+    /// `Read`, `Io`.
+    pub fn stats(&self) -> Result<StoreStats, MaintenanceError> {
+        let snapshot = self.snapshot()?;
+        let inner = self.inner();
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| MaintenanceError::Io { path, source }
+        };
+        let head = read_head(snapshot.view())?;
+        let manifest = inner.segments.manifest(snapshot.view())?;
+        let series = snapshot.all_series(None, None::<AdjustmentTag>)?;
+        let file = self.folder().join(folder::DATABASE);
+        let mut garbage = 0;
+        for part in [STAGING, TRASH] {
+            let part = self.folder().join(part);
+            garbage += bytes_below(&part).map_err(io(&part))?;
+        }
+        let targets = inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let targets = targets.acknowledged.iter().map(|(name, lsn)| (name.clone(), *lsn)).collect();
+        Ok(StoreStats {
+            folder: self.folder().to_owned(),
+            store_id: format!("{:032x}", inner.identity.store_id),
+            device: inner.identity.device,
+            lsn: snapshot.lsn(),
+            hot_bytes: fs::metadata(&file).map_or(0, |data| data.len()),
+            hot_bars: snapshot.hot_bars()?,
+            bars: series.iter().map(|one| one.count).sum(),
+            series: series.len() as u64,
+            segments: manifest.entries.len() as u64,
+            segment_bytes: manifest.entries.iter().map(|entry| entry.bytes).sum(),
+            garbage_bytes: garbage,
+            trades: snapshot.count_of(Tab::Trades)?,
+            positions: snapshot.all_positions(true)?.len() as u64,
+            revisions: snapshot.count_of(Tab::Revisions)?,
+            log_tail: Lsn(head.tail),
+            log_bytes: head.log_bytes,
+            targets,
+            books: snapshot.books()?,
+        })
+    }
+}

@@ -1,0 +1,388 @@
+//! `Store`: one process's hold on one folder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use barkeeper_records::{
+    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, ChangeFeed, ExtremeUpdate, ImportRecord, InstrumentId,
+    Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
+};
+use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
+use redb::{Database, DatabaseError, ReadableDatabase};
+
+use crate::commit::{Queue, Task, check_batch};
+use crate::error::{CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing, read_error};
+use crate::folder;
+use crate::manifest::SegmentCache;
+use crate::ops_positions::read_position;
+use crate::options::StoreOptions;
+use crate::overlay::{Extreme, Overlay};
+use crate::recover;
+use crate::report::{ImportReceipt, Receipt};
+use crate::session::read_head;
+use crate::snapshot::Snapshot;
+use crate::tables::{HEAD, IDENTITY, Tab};
+use crate::tails::Tails;
+use crate::view::{ReadView, View};
+
+/// How often relaxed values are written when nothing else is committed.
+const RELAXED_TICK: Duration = Duration::from_millis(200);
+
+/// What is known of targets in memory.
+#[derive(Debug, Default)]
+pub(crate) struct TargetState {
+    pub(crate) acknowledged: BTreeMap<String, Lsn>,
+    pub(crate) dirty: bool,
+    pub(crate) saved: Timestamp,
+}
+
+pub(crate) struct Inner {
+    pub(crate) db: Database,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: StoreOptions,
+    pub(crate) identity: IdentityV1,
+    pub(crate) segments: SegmentCache,
+    pub(crate) tails: Tails,
+    pub(crate) overlay: Overlay,
+    pub(crate) numbers: RwLock<Arc<HashMap<InstrumentId, u32>>>,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) failed: AtomicBool,
+    pub(crate) targets: Mutex<TargetState>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: crate::fault::Faults,
+}
+
+struct Ticker {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// An open store. One process has it; inside the process it is shared by reference among threads.
+///
+/// After a commit returns, its data survives a killed process and a power loss, if the disk honours
+/// flush. Relaxed values ([`Store::update_extremes`]) are durable within 200 ms or with the next commit.
+pub struct Store {
+    inner: Arc<Inner>,
+    ticker: Option<Ticker>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("folder", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Makes a store in a folder that is empty or does not exist, and opens it.
+    ///
+    /// # Errors
+    /// `NotEmpty`, `Io`.
+    pub fn create(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(io)?;
+        if fs::read_dir(dir).map_err(io)?.next().is_some() {
+            return Err(OpenError::NotEmpty { path: dir.to_owned() });
+        }
+        folder::make(dir).map_err(io)?;
+        let file = dir.join(folder::DATABASE);
+        let builder = builder(&options);
+        let db = builder.create(&file).map_err(|e| open_error(dir, e))?;
+        folder::sync_dir(dir).map_err(io)?;
+        Self::begin(db, dir, options)
+    }
+
+    /// Opens the store of a folder.
+    ///
+    /// # Errors
+    /// `NotFound`, `InUse` where another process has it, `Newer`, `Damaged`, `Segment`, `Io`.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let file = dir.join(folder::DATABASE);
+        if !file.is_file() {
+            return Err(OpenError::NotFound { path: dir.to_owned() });
+        }
+        let db = builder(&options).open(&file).map_err(|e| open_error(dir, e))?;
+        Self::begin(db, dir, options)
+    }
+
+    /// Opens a store over a database that is already open.
+    pub(crate) fn begin(db: Database, dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let damaged = |error: ReadError| match error {
+            ReadError::Io { source } => OpenError::Io { path: dir.join(folder::DATABASE), source },
+            ReadError::Segment(inner) => OpenError::Segment(inner),
+            other => OpenError::Damaged { path: dir.join(folder::DATABASE), detail: other.to_string() },
+        };
+        let identity = prepare(&db, &options).map_err(damaged)?;
+        if identity.format > STORE_FORMAT {
+            return Err(OpenError::Newer { found: identity.format, known: STORE_FORMAT });
+        }
+        let io = |source| OpenError::Io { path: dir.to_owned(), source };
+        folder::make(dir).map_err(io)?;
+        let view = ReadView::new(db.begin_read().map_err(|e| damaged(read_error(e)))?);
+        recover::recover(&view, dir, options.clock.now())?;
+        let numbers = load_numbers(&view).map_err(damaged)?;
+        let targets = load_targets(&view).map_err(damaged)?;
+        drop(view);
+        folder::write_owner(dir, &options.program, options.clock.now()).map_err(io)?;
+        let background = options.background;
+        let inner = Arc::new(Inner {
+            db,
+            dir: dir.to_owned(),
+            segments: SegmentCache::new(dir),
+            identity,
+            tails: Tails::default(),
+            overlay: Overlay::default(),
+            numbers: RwLock::new(Arc::new(numbers)),
+            queue: Mutex::default(),
+            failed: AtomicBool::new(false),
+            targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
+            options,
+            #[cfg(feature = "fault-injection")]
+            faults: crate::fault::Faults::default(),
+        });
+        let ticker = background.then(|| start_ticker(&inner)).transpose().map_err(io)?;
+        Ok(Self { inner, ticker })
+    }
+
+    pub(crate) const fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// The store's folder.
+    pub fn folder(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Writes what waits in memory and lets the store go.
+    ///
+    /// # Errors
+    /// Every variant that [`Store::commit`] gives for a failing disk.
+    pub fn close(mut self) -> CommitResult<()> {
+        self.stop();
+        self.inner.submit(Task::Fold).map(drop)
+    }
+
+    fn stop(&mut self) {
+        let Some(mut ticker) = self.ticker.take() else { return };
+        *ticker.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        ticker.stop.1.notify_all();
+        if let Some(thread) = ticker.thread.take() {
+            drop(thread.join());
+        }
+    }
+
+    /// Commits a batch whole or not at all. When it returns, the batch is durable.
+    ///
+    /// # Errors
+    /// Every variant of [`CommitError`](crate::CommitError); nothing of the batch is stored then.
+    pub fn commit(&self, batch: Batch) -> CommitResult<Receipt> {
+        check_batch(&batch)?;
+        self.inner.submit(Task::Batch(batch))
+    }
+
+    /// Widens the extremes of a book's open positions for a whole tick in one relaxed call: readers see
+    /// them at once; they are durable with the next commit or within 200 ms. Instruments that are not
+    /// held are skipped. Answers how many positions changed.
+    ///
+    /// # Errors
+    /// `Position` for a price that is none, `Read`.
+    pub fn update_extremes(
+        &self,
+        account: &AccountId,
+        book: &BookId,
+        updates: &[ExtremeUpdate],
+    ) -> CommitResult<u64> {
+        let snapshot = self.snapshot()?;
+        let mut widened = Vec::new();
+        for update in updates {
+            let update = update.born()?;
+            let key = PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
+            let Some(row) = read_position(snapshot.view(), &key)? else { continue };
+            let Some(mut position) = row.position else { continue };
+            snapshot.show_relaxed(&mut position, row.entry);
+            let extreme = Extreme { high: update.high, low: update.low, entry: row.entry };
+            if extreme.changes(&position, row.entry) {
+                widened.push((key, extreme));
+            }
+        }
+        let changed = widened.len() as u64;
+        if changed > 0 {
+            self.inner.overlay.widen(widened);
+        }
+        Ok(changed)
+    }
+
+    /// Imports bars of many series in one commit: large amounts go straight to segments, small ones to
+    /// the hot tier. All of it is in, or nothing.
+    ///
+    /// # Errors
+    /// `Conflict` where bars differ and `on_conflict` says to stop; `Maintenance` where a segment cannot be written.
+    pub fn import_bars(
+        &self,
+        runs: Vec<BarRun>,
+        imports: Vec<ImportRecord>,
+        on_conflict: OnConflict,
+    ) -> CommitResult<ImportReceipt> {
+        crate::import::import_bars(&self.inner, runs, &imports, on_conflict)
+    }
+
+    /// A snapshot of the store: everything it reads is of one LSN.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`, `Value`.
+    pub fn snapshot(&self) -> ReadResult<Snapshot> {
+        Snapshot::take(&self.inner)
+    }
+
+    /// One position, the latest durable or relaxed state.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`, `Value`.
+    pub fn position(&self, key: &PositionKey) -> ReadResult<Option<Position>> {
+        self.snapshot()?.position(key)
+    }
+
+    /// The last `count` bars of a series, ascending.
+    ///
+    /// # Errors
+    /// Every variant of [`ReadError`].
+    pub fn last_bars(&self, series: &SeriesKey, count: usize) -> ReadResult<Vec<Bar>> {
+        self.snapshot()?.last_bars(series, count)
+    }
+
+    /// The bars of all instruments at one `ts`, in the order of instruments.
+    ///
+    /// # Errors
+    /// Every variant of [`ReadError`].
+    pub fn cross_section(
+        &self,
+        interval: Interval,
+        adjustment: AdjustmentTag,
+        ts: Timestamp,
+    ) -> ReadResult<Vec<(InstrumentId, Bar)>> {
+        self.snapshot()?.cross_section(interval, adjustment, ts)
+    }
+
+    /// The change log, for a replicator.
+    pub fn feed(&self) -> Arc<dyn ChangeFeed> {
+        Arc::new(crate::feed::Feed::new(self.inner.clone()))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.ticker.is_some() {
+            self.stop();
+            // A failing disk was or will be reported by a commit; a drop has nobody to tell.
+            drop(self.inner.submit(Task::Fold));
+        }
+    }
+}
+
+fn builder(options: &StoreOptions) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes.clamp(16 << 20, 1 << 30));
+    builder
+}
+
+pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
+    let path = dir.join(folder::DATABASE);
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }
+        }
+        DatabaseError::Storage(redb::StorageError::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
+            OpenError::Io { path, source }
+        }
+        other => OpenError::Damaged { path, detail: other.to_string() },
+    }
+}
+
+/// Reads the identity of a store, or writes that of a new one.
+fn prepare(db: &Database, options: &StoreOptions) -> ReadResult<IdentityV1> {
+    let view = ReadView::new(db.begin_read().map_err(read_error)?);
+    if let Some(identity) = view.row::<IdentityV1>(Tab::Meta, IDENTITY)? {
+        return Ok(identity);
+    }
+    drop(view);
+    let now = options.clock.now();
+    let identity = IdentityV1 {
+        format: STORE_FORMAT,
+        store_id: u128::from(ulid::Ulid::generate()),
+        device: 1,
+        epoch: 1,
+        created_ms: now.millis(),
+    };
+    let head = HeadV1 { tail: NOTHING.0 + 1, version: Version::ZERO.raw(), ..HeadV1::default() };
+    let txn = db.begin_write().map_err(read_error)?;
+    {
+        let mut meta = txn.open_table(Tab::Meta.definition()).map_err(read_error)?;
+        meta.insert(IDENTITY, identity.to_bytes(IDENTITY).as_slice()).map_err(read_error)?;
+        meta.insert(HEAD, head.to_bytes(HEAD).as_slice()).map_err(read_error)?;
+    }
+    txn.commit().map_err(read_error)?;
+    Ok(identity)
+}
+
+fn load_numbers(view: &ReadView) -> ReadResult<HashMap<InstrumentId, u32>> {
+    let mut numbers = HashMap::new();
+    view.scan_prefix(Tab::Instruments, &[], &mut |key, value| {
+        let instrument = InstrumentId::from_trusted(key).ok_or_else(|| missing("instrument"))?;
+        numbers.insert(instrument, NumberV1::from_bytes(key, value)?.number);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    read_head(view)?;
+    Ok(numbers)
+}
+
+fn load_targets(view: &ReadView) -> ReadResult<BTreeMap<String, Lsn>> {
+    let mut targets = BTreeMap::new();
+    view.scan_prefix(Tab::Targets, &[], &mut |key, value| {
+        let name = std::str::from_utf8(key).map_err(|_| missing("target"))?;
+        targets.insert(name.to_owned(), Lsn(NumberOfV1::from_bytes(key, value)?.value));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(targets)
+}
+
+fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
+    let stop = Arc::new((Mutex::new(false), Condvar::new()));
+    let (signal, store) = (stop.clone(), Arc::downgrade(inner));
+    let thread = std::thread::Builder::new().name("barkeeper-relaxed".to_owned()).spawn(move || {
+        loop {
+            let guard = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = signal.1.wait_timeout(guard, RELAXED_TICK).unwrap_or_else(PoisonError::into_inner);
+            if *waited.0 {
+                return;
+            }
+            drop(waited);
+            let Some(inner) = store.upgrade() else { return };
+            if !inner.overlay.now().is_empty() && !inner.failed.load(Ordering::SeqCst) {
+                // The next commit reports a failing disk; the values stay in memory until then.
+                drop(inner.submit(Task::Fold));
+            }
+        }
+    })?;
+    Ok(Ticker { stop, thread: Some(thread) })
+}
+
+impl Inner {
+    /// Marks a step of a publication, at which a test may cut it off.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn step(&self, name: &'static str) -> Result<(), MaintenanceError> {
+        self.faults.step(name)
+    }
+
+    /// Marks a step of a publication, at which a test may cut it off.
+    #[cfg(not(feature = "fault-injection"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same signature as under test")]
+    pub(crate) const fn step(&self, _name: &'static str) -> Result<(), MaintenanceError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,349 @@
+//! Verify: every byte is read, every checksum and digest computed anew, every part held against the others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
+use barkeeper_storage::{
+    BarHasher, BarV1, BookV1, ChunkView, DigestV1, HeadV1, IdentityV1, ImportV1, LinkV1, LogV1, NumberOfV1, NumberV1,
+    PositionV1, RequestV1, RevisionV1, Segment, SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, TombstoneV1,
+    TradeV1, hash_file, keys, rowview,
+};
+use redb::Database;
+
+use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
+use crate::folder;
+use crate::ops_positions::{account_bucket, book_hash, position_hash, read_positions};
+use crate::ops_trades::{trade_bucket, trade_hash};
+use crate::options::StoreOptions;
+use crate::report::{Finding, TradeQuery, VerifyReport};
+use crate::session::read_head;
+use crate::snapshot::Snapshot;
+use crate::store::{Store, open_error};
+use crate::tables::{HEAD, IDENTITY, Tab};
+use crate::view::View;
+
+type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+impl Store {
+    /// Reads everything in a store that nobody has open: the database's own structure, every checksum,
+    /// every segment, the manifest against the folder, both axes against each other, and all digests
+    /// and statistics computed anew. Damage is a finding and no error. `progress` hears of steps done
+    /// and steps in all.
+    ///
+    /// # Errors
+    /// `Open` where the store cannot be opened for another reason than damage; `Io`.
+    pub fn verify(
+        dir: &Path,
+        options: StoreOptions,
+        progress: Progress<'_>,
+    ) -> Result<VerifyReport, MaintenanceError> {
+        let mut report = VerifyReport::default();
+        progress(0, 1);
+        // redb may panic on a damaged file; that is a finding like any other.
+        let checked = catch_unwind(AssertUnwindSafe(|| check_database(dir, &mut report)));
+        match checked {
+            Ok(done) => done?,
+            Err(_) => report.damage("store.redb", "the database's structure is damaged"),
+        }
+        if !report.findings.is_empty() {
+            return Ok(report);
+        }
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open(dir, options)));
+        let store = match opened {
+            Ok(Ok(store)) => store,
+            Ok(Err(OpenError::Damaged { path, detail })) => {
+                report.damage(&path.display().to_string(), detail);
+                return Ok(report);
+            }
+            Ok(Err(OpenError::Segment(error))) => {
+                report.damage("segments", error.to_string());
+                return Ok(report);
+            }
+            Ok(Err(other)) => return Err(other.into()),
+            Err(_) => {
+                report.damage("store.redb", "a table is damaged");
+                return Ok(report);
+            }
+        };
+        let snapshot = store.snapshot()?;
+        let read = catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress)));
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if error.is_damage() => report.damage("store", error.to_string()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => report.damage("store.redb", "a table is damaged"),
+        }
+        Ok(report)
+    }
+}
+
+impl VerifyReport {
+    fn damage(&mut self, place: &str, detail: impl Into<String>) {
+        self.findings.push(Finding { place: place.to_owned(), detail: detail.into(), damage: true });
+    }
+
+    fn misfit(&mut self, place: &str, detail: impl Into<String>) {
+        self.findings.push(Finding { place: place.to_owned(), detail: detail.into(), damage: false });
+    }
+}
+
+fn check_database(dir: &Path, report: &mut VerifyReport) -> Result<(), OpenError> {
+    let file = dir.join(folder::DATABASE);
+    if !file.is_file() {
+        return Err(OpenError::NotFound { path: dir.to_owned() });
+    }
+    let mut db = match Database::open(&file).map_err(|error| open_error(dir, error)) {
+        Err(OpenError::Damaged { path, detail }) => {
+            report.damage(&path.display().to_string(), detail);
+            return Ok(());
+        }
+        opened => opened?,
+    };
+    match db.check_integrity() {
+        Ok(true) => {}
+        Ok(false) => report.misfit("store.redb", "the database's own check found damage and mended its structure"),
+        Err(error) => report.damage("store.redb", error.to_string()),
+    }
+    Ok(())
+}
+
+/// Decodes the values of a table, so that every checksum is computed.
+fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
+    fn is<T: StoredRow>(key: &[u8], value: &[u8]) -> ReadResult<T> {
+        Ok(T::from_bytes(key, value)?)
+    }
+    let bad = |what| move || missing(what);
+    match tab {
+        Tab::Meta if key == IDENTITY => is::<IdentityV1>(key, value).map(drop),
+        Tab::Meta if key == HEAD => is::<HeadV1>(key, value).map(drop),
+        Tab::Meta | Tab::Targets => is::<NumberOfV1>(key, value).map(drop),
+        Tab::Positions => {
+            let owner = keys::read_position(key).ok_or_else(bad("position key"))?;
+            is::<PositionV1>(key, value)?.read(owner)?;
+            Ok(())
+        }
+        Tab::Books => is::<BookV1>(key, value)?.read().map(drop).map_err(Into::into),
+        Tab::Trades => {
+            let owner = keys::read_trade(key).ok_or_else(bad("trade key"))?;
+            is::<TradeV1>(key, value)?.read(owner)?;
+            Ok(())
+        }
+        Tab::TradeIds | Tab::TradesByInstrument | Tab::TradesByExternalId | Tab::TradeVoids | Tab::RequestOrder => {
+            is::<LinkV1>(key, value).map(drop)
+        }
+        Tab::Slabs => {
+            let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(bad("chunk key"))?;
+            ChunkView::read(key, ts, value)?.rows().try_for_each(|row| row.map(drop))?;
+            Ok(())
+        }
+        Tab::Delta => {
+            let (_, ts) = keys::read_bar(key).ok_or_else(bad("bar key"))?;
+            is::<BarV1>(key, value)?.read(ts)?;
+            Ok(())
+        }
+        Tab::Revisions => {
+            let (_, ts) = keys::read_bar(key).ok_or_else(bad("revision key"))?;
+            is::<RevisionV1>(key, value)?.read(ts)?;
+            Ok(())
+        }
+        Tab::Tombstones => {
+            let (series, lsn) = keys::read_tombstone(key).ok_or_else(bad("tombstone key"))?;
+            is::<TombstoneV1>(key, value)?.read(series, lsn)?;
+            Ok(())
+        }
+        Tab::Stats => is::<StatsPageV1>(key, value).map(drop),
+        Tab::Instruments => is::<NumberV1>(key, value).map(drop),
+        Tab::Segments => is::<SegmentV1>(key, value)?.read(crate::manifest::id_of(key)?).map(drop).map_err(Into::into),
+        Tab::SegmentIndexes => is::<SegmentIndexV1>(key, value).map(drop),
+        Tab::Log => is::<LogV1>(key, value).map(drop),
+        Tab::Digests => is::<DigestV1>(key, value).map(drop),
+        Tab::Requests => is::<RequestV1>(key, value).map(drop),
+        Tab::Imports => is::<ImportV1>(key, value).map(drop),
+    }
+}
+
+impl Snapshot {
+    fn scrub(&self, report: &mut VerifyReport, progress: Progress<'_>) -> ReadResult<()> {
+        report.lsn = self.lsn();
+        for tab in Tab::ALL {
+            self.scrub_table(*tab, report)?;
+        }
+        if !report.findings.is_empty() {
+            return Ok(());
+        }
+        self.scrub_log(report)?;
+        self.scrub_segments(report, progress)?;
+        if report.findings.is_empty() {
+            let digests = self.recompute(report)?;
+            self.compare_digests(digests, report)?;
+        }
+        Ok(())
+    }
+
+    fn scrub_table(&self, tab: Tab, report: &mut VerifyReport) -> ReadResult<()> {
+        let mut bad = Vec::new();
+        let scanned = self.view().scan_prefix(tab, &[], &mut |key, value| {
+            report.values += 1;
+            if let Err(error) = check_row(tab, key, value) {
+                bad.push(error.to_string());
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        let place = format!("store.redb, table {}", tab.name());
+        for detail in bad {
+            report.damage(&place, detail);
+        }
+        match scanned {
+            Err(ReadError::Damaged { detail }) => report.damage(&place, detail),
+            other => other?,
+        }
+        Ok(())
+    }
+
+    fn scrub_log(&self, report: &mut VerifyReport) -> ReadResult<()> {
+        let head = read_head(self.view())?;
+        let mut last = Lsn(head.tail.saturating_sub(1));
+        let mut chain = head.tail_chain;
+        let mut gaps = Vec::new();
+        self.view().scan_prefix(Tab::Log, &[], &mut |key, value| {
+            let (lsn, ordinal) = keys::read_log(key).ok_or_else(|| missing("log key"))?;
+            let record = LogV1::from_bytes(key, value)?;
+            let expected = if ordinal == 0 { last.0 + 1 } else { last.0 };
+            if lsn.0 != expected {
+                gaps.push(format!("LSN {lsn} stands where {expected} must be"));
+            } else if !record.follows(lsn, chain) {
+                gaps.push(format!("the hash chain breaks at LSN {lsn}"));
+            }
+            last = lsn;
+            chain = record.chain();
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if last.0 != head.lsn || chain != head.chain {
+            gaps.push(format!("the log ends at LSN {last}, the head is {}", head.lsn));
+        }
+        for gap in gaps {
+            report.misfit("change log", gap);
+        }
+        Ok(())
+    }
+
+    fn scrub_segments(&self, report: &mut VerifyReport, progress: Progress<'_>) -> ReadResult<()> {
+        let cache = &self.inner().segments;
+        let manifest = cache.manifest(self.view())?;
+        let steps = manifest.entries.len() as u64 + 1;
+        let mut digests = HashMap::new();
+        for (done, entry) in manifest.entries.iter().enumerate() {
+            progress(done as u64, steps);
+            let path = cache.root().join(entry.path());
+            let place = entry.path();
+            match hash_file(&path) {
+                Ok(hash) if hash == entry.blake3 => {}
+                Ok(_) => {
+                    report.damage(&place, "the BLAKE3 of the file is not the published one");
+                    continue;
+                }
+                Err(error) => {
+                    report.damage(&place, error.to_string());
+                    continue;
+                }
+            }
+            match cache.segment(self.view(), entry).and_then(|segment| digest_of(&segment)) {
+                Ok(digest) if digest == entry.digest => {}
+                Ok(_) => report.misfit(&place, "the rows' digest is not the published one"),
+                Err(error) => report.damage(&place, error.to_string()),
+            }
+            report.segments += 1;
+            report.segment_bytes += entry.bytes;
+            digests.insert(entry.id, entry.digest);
+        }
+        for entry in &manifest.entries {
+            let twin = entry.twin.map(|twin| digests.get(&twin));
+            if twin.is_some_and(|twin| twin != digests.get(&entry.id)) {
+                report.misfit(&entry.path(), "the segment on the other axis holds other rows");
+            }
+        }
+        progress(steps - 1, steps);
+        Ok(())
+    }
+
+    /// The digests that the live rows have, and checks of what can be counted on the way.
+    fn recompute(&self, report: &mut VerifyReport) -> ReadResult<BTreeMap<Bucket, Digest>> {
+        let mut digests: BTreeMap<Bucket, Digest> = BTreeMap::new();
+        for stat in self.all_series(None, None)? {
+            let bars = self.merged().range(&stat.series, Timestamp::MIN, Timestamp::MAX)?;
+            let mut hasher = BarHasher::new(&stat.series);
+            for row in &bars {
+                let bucket = rowview::bar_bucket(&stat.series, row.bar.ts);
+                digests.entry(bucket).or_default().add(hasher.hash(&row.bar));
+            }
+            let span = bars.first().map(|b| b.bar.ts).zip(bars.last().map(|b| b.bar.ts));
+            if bars.len() as u64 != stat.count || span != Some((stat.first, stat.last)) {
+                let detail = format!("{} bars are stored, {} are counted, or the span differs", bars.len(), stat.count);
+                report.misfit(&stat.series.to_string(), detail);
+            }
+            report.bars += bars.len() as u64;
+        }
+        for (key, row) in read_positions(self.view(), &[])? {
+            if let Some(position) = &row.position {
+                report.positions += 1;
+                digests.entry(account_bucket(Table::Positions, &key.account)).or_default().add(position_hash(position));
+            }
+        }
+        for (account, book, day) in self.books()? {
+            let bucket = account_bucket(Table::Books, &account);
+            digests.entry(bucket).or_default().add(book_hash(&account, &book, day));
+        }
+        for trade in self.trades(&TradeQuery { with_void: true, ..TradeQuery::default() })? {
+            report.trades += 1;
+            digests.entry(trade_bucket(&trade)).or_default().add(trade_hash(&trade));
+            let index = keys::trade_by_instrument(&trade.account, &trade.instrument, trade.ts, trade.trade_id);
+            let indexed = self.view().with(Tab::TradesByInstrument, &index, |value| value.is_some())?;
+            if !indexed || self.trade(trade.trade_id)?.as_ref() != Some(&trade) {
+                report.misfit("trade log", format!("the indexes do not lead to trade {}", trade.trade_id));
+            }
+        }
+        Ok(digests)
+    }
+
+    fn compare_digests(&self, mut live: BTreeMap<Bucket, Digest>, report: &mut VerifyReport) -> ReadResult<()> {
+        let mut wrong = Vec::new();
+        self.view().scan_prefix(Tab::Digests, &[], &mut |key, value| {
+            let bucket = keys::read_bucket(key).ok_or_else(|| missing("bucket key"))?;
+            let (digest, _) = DigestV1::from_bytes(key, value)?.read();
+            report.buckets += 1;
+            if live.remove(&bucket).unwrap_or_default() != digest {
+                wrong.push(bucket.to_string());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        wrong.extend(live.keys().map(ToString::to_string));
+        for bucket in wrong {
+            report.misfit(&bucket, "the kept digest is not that of the rows");
+        }
+        Ok(())
+    }
+}
+
+/// The digest of all rows of a segment.
+fn digest_of(segment: &Segment) -> ReadResult<Digest> {
+    let entry = segment.entry();
+    let mut digest = Digest::default();
+    let mut last: Option<(barkeeper_records::InstrumentId, BarHasher)> = None;
+    for run in segment.index().runs() {
+        for (instrument, row) in segment.read_rows(run.start..run.start + u64::from(run.rows))? {
+            let known = last.as_ref().is_some_and(|(name, _)| *name == instrument);
+            if !known {
+                let (interval, adjustment) = (entry.interval, entry.adjustment);
+                let series = barkeeper_records::SeriesKey { interval, adjustment, instrument };
+                last = Some((instrument, BarHasher::new(&series)));
+            }
+            if let Some((_, hasher)) = &mut last {
+                digest.add(hasher.hash(&row.bar));
+            }
+        }
+    }
+    Ok(digest)
+}

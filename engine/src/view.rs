@@ -1,0 +1,250 @@
+//! Views of the tables: a snapshot, or a batch's own writes over the transaction it will join.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use barkeeper_storage::StoredRow;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
+
+use crate::error::{CommitResult, ReadResult, commit_error, read_error};
+use crate::tables::Tab;
+
+pub(crate) type Bytes = &'static [u8];
+type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ReadResult<ControlFlow<()>>;
+
+/// Reads of the tables, the same for readers and for the evaluation of a batch.
+pub(crate) trait View {
+    /// Calls `f` with the value under a key.
+    fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R>;
+
+    /// Visits the entries from `from` (included) to `to` (excluded; empty: the end), in order or backwards.
+    fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()>;
+
+    /// The row under a key.
+    fn row<T: StoredRow>(&self, tab: Tab, key: &[u8]) -> ReadResult<Option<T>> {
+        let row = self.with(tab, key, |value| value.map(|bytes| T::from_bytes(key, bytes)))?;
+        Ok(row.transpose()?)
+    }
+
+    /// Visits all entries whose key begins with a prefix.
+    fn scan_prefix(&self, tab: Tab, prefix: &[u8], visit: Visit<'_>) -> ReadResult<()> {
+        self.scan(tab, prefix, &barkeeper_storage::keys::after_prefix(prefix), false, visit)
+    }
+
+    /// The last entry from `from` to `to`.
+    fn last(&self, tab: Tab, from: &[u8], to: &[u8]) -> ReadResult<Option<(Vec<u8>, Vec<u8>)>> {
+        let mut found = None;
+        self.scan(tab, from, to, true, &mut |key, value| {
+            found = Some((key.to_vec(), value.to_vec()));
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+}
+
+fn bounds<'a>(from: &'a [u8], to: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    (Bound::Included(from), if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) })
+}
+
+fn walk(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    from: &[u8],
+    to: &[u8],
+    backwards: bool,
+    visit: Visit<'_>,
+) -> ReadResult<()> {
+    if !to.is_empty() && from >= to {
+        return Ok(());
+    }
+    let mut range = table.range::<&[u8]>(bounds(from, to)).map_err(read_error)?;
+    loop {
+        let entry = if backwards { range.next_back() } else { range.next() };
+        let Some(entry) = entry else { return Ok(()) };
+        let (key, value) = entry.map_err(read_error)?;
+        if visit(key.value(), value.value())?.is_break() {
+            return Ok(());
+        }
+    }
+}
+
+/// A read transaction with its tables opened as they are asked for.
+pub(crate) struct ReadView {
+    txn: ReadTransaction,
+    tables: Vec<OnceCell<Option<ReadOnlyTable<Bytes, Bytes>>>>,
+}
+
+impl ReadView {
+    pub(crate) fn new(txn: ReadTransaction) -> Self {
+        Self { txn, tables: Tab::ALL.iter().map(|_| OnceCell::new()).collect() }
+    }
+
+    fn table(&self, tab: Tab) -> ReadResult<Option<&ReadOnlyTable<Bytes, Bytes>>> {
+        let Some(cell) = self.tables.get(tab as usize) else { return Ok(None) };
+        if let Some(table) = cell.get() {
+            return Ok(table.as_ref());
+        }
+        let opened = match self.txn.open_table(tab.definition()) {
+            Ok(table) => Some(table),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(read_error(error)),
+        };
+        Ok(cell.get_or_init(|| opened).as_ref())
+    }
+}
+
+impl View for ReadView {
+    fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
+        let Some(table) = self.table(tab)? else { return Ok(f(None)) };
+        let value = table.get(key).map_err(read_error)?;
+        Ok(f(value.as_ref().map(redb::AccessGuard::value)))
+    }
+
+    fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
+        self.table(tab)?.map_or(Ok(()), |table| walk(table, from, to, backwards, visit))
+    }
+}
+
+/// The write transaction of one group of batches.
+pub(crate) struct WriteTables<'txn> {
+    txn: &'txn WriteTransaction,
+    tables: Vec<RefCell<Option<Table<'txn, Bytes, Bytes>>>>,
+}
+
+impl<'txn> WriteTables<'txn> {
+    pub(crate) fn new(txn: &'txn WriteTransaction) -> Self {
+        Self { txn, tables: Tab::ALL.iter().map(|_| RefCell::new(None)).collect() }
+    }
+
+    fn use_table<R>(
+        &self,
+        tab: Tab,
+        f: impl FnOnce(&mut Table<'txn, Bytes, Bytes>) -> R,
+    ) -> Result<R, redb::Error> {
+        let missing = || redb::Error::TableDoesNotExist(tab.name().to_owned());
+        let cell = self.tables.get(tab as usize).ok_or_else(missing)?;
+        let mut slot = cell.borrow_mut();
+        if slot.is_none() {
+            *slot = Some(self.txn.open_table(tab.definition())?);
+        }
+        slot.as_mut().map(f).ok_or_else(missing)
+    }
+
+    pub(crate) fn put(&self, tab: Tab, key: &[u8], value: &[u8]) -> CommitResult<()> {
+        let done = self.use_table(tab, |table| table.insert(key, value).map(drop)).map_err(commit_error)?;
+        done.map_err(commit_error)
+    }
+
+    pub(crate) fn remove(&self, tab: Tab, key: &[u8]) -> CommitResult<()> {
+        let done = self.use_table(tab, |table| table.remove(key).map(drop)).map_err(commit_error)?;
+        done.map_err(commit_error)
+    }
+}
+
+impl View for WriteTables<'_> {
+    fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
+        let read = |table: &mut Table<'_, Bytes, Bytes>| {
+            table.get(key).map(|value| f(value.as_ref().map(redb::AccessGuard::value)))
+        };
+        self.use_table(tab, read).map_err(read_error)?.map_err(read_error)
+    }
+
+    fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
+        self.use_table(tab, |table| walk(table, from, to, backwards, visit)).map_err(read_error)?
+    }
+}
+
+type Pending = BTreeMap<(Tab, Vec<u8>), Option<Vec<u8>>>;
+
+/// What one batch would write, over the transaction that it joins when it succeeds.
+pub(crate) struct Staged<'a, 'txn> {
+    base: &'a WriteTables<'txn>,
+    pending: Pending,
+}
+
+impl<'a, 'txn> Staged<'a, 'txn> {
+    pub(crate) const fn new(base: &'a WriteTables<'txn>) -> Self {
+        Self { base, pending: BTreeMap::new() }
+    }
+
+    pub(crate) fn put(&mut self, tab: Tab, key: Vec<u8>, value: Vec<u8>) {
+        self.pending.insert((tab, key), Some(value));
+    }
+
+    pub(crate) fn put_row<T: StoredRow>(&mut self, tab: Tab, key: Vec<u8>, row: &T) {
+        let value = row.to_bytes(&key);
+        self.put(tab, key, value);
+    }
+
+    pub(crate) fn remove(&mut self, tab: Tab, key: Vec<u8>) {
+        self.pending.insert((tab, key), None);
+    }
+
+    /// Lets the batch join the transaction.
+    pub(crate) fn apply(self) -> CommitResult<()> {
+        for ((tab, key), value) in self.pending {
+            match value {
+                Some(value) => self.base.put(tab, &key, &value)?,
+                None => self.base.remove(tab, &key)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl View for Staged<'_, '_> {
+    fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
+        match self.pending.get(&(tab, key.to_vec())) {
+            Some(value) => Ok(f(value.as_deref())),
+            None => self.base.with(tab, key, f),
+        }
+    }
+
+    fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
+        let upper = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded((tab, to.to_vec())) };
+        if !to.is_empty() && from >= to {
+            return Ok(());
+        }
+        let own: Vec<(&[u8], Option<&[u8]>)> = self
+            .pending
+            .range((Bound::Included((tab, from.to_vec())), upper))
+            .take_while(|((found, _), _)| *found == tab)
+            .map(|((_, key), value)| (key.as_slice(), value.as_deref()))
+            .collect();
+        if own.is_empty() {
+            return self.base.scan(tab, from, to, backwards, visit);
+        }
+        let mut own: Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)>> =
+            if backwards { Box::new(own.into_iter().rev()) } else { Box::new(own.into_iter()) };
+        let mut next = own.next();
+        let mut stopped = false;
+        let before = |a: &[u8], b: &[u8]| if backwards { a > b } else { a < b };
+        self.base.scan(tab, from, to, backwards, &mut |key, value| {
+            while let Some((own_key, own_value)) = next.filter(|(own_key, _)| before(own_key, key)) {
+                next = own.next();
+                if let Some(own_value) = own_value
+                    && visit(own_key, own_value)?.is_break()
+                {
+                    stopped = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            let flow = match next {
+                Some((own_key, own_value)) if own_key == key => {
+                    next = own.next();
+                    own_value.map_or(Ok(ControlFlow::Continue(())), |own_value| visit(key, own_value))?
+                }
+                _ => visit(key, value)?,
+            };
+            stopped = flow.is_break();
+            Ok(flow)
+        })?;
+        while let (false, Some((own_key, own_value))) = (stopped, next) {
+            next = own.next();
+            if let Some(own_value) = own_value {
+                stopped = visit(own_key, own_value)?.is_break();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! The words of Barkeeper: what a bar, a trade, a position and a change are, and nothing else.
+//!
+//! Values are validated at birth, so that no other crate has to ask again. This crate does no I/O,
+//! reads no clock and knows no other crate of the project.
+
+mod bar;
+mod batch;
+mod calendar;
+mod change;
+mod clock;
+mod instrument;
+mod interval;
+pub mod limits;
+mod money;
+mod names;
+mod position;
+mod schema;
+mod time;
+mod trade;
+mod venue;
+mod version;
+
+pub use bar::{AdjustmentTag, Bar, BarError, BarRun, Quality, SeriesKey};
+pub use batch::{
+    Batch, ImportRecord, IncrementOutcome, OnConflict, Operation, Outcome, Precondition, Refusal, RequestId,
+};
+pub use calendar::{Calendar, CalendarError, CalendarKind};
+pub use change::{
+    Bucket, BucketDigest, Change, ChangeFeed, Cursor, Digest, FeedError, LogBounds, Lsn, Page, RangeTombstone,
+    StoreIdentity,
+};
+pub use clock::{Clock, FixedClock};
+pub use instrument::{InstrumentId, InstrumentIdError};
+pub use interval::{Interval, IntervalError, IntervalUnit};
+pub use money::{MoneyError, ledger_decimal, scaled, unscaled};
+pub use names::{AccountId, BookId, NameError, StrategyId};
+pub use position::{ExtremeUpdate, Position, PositionError, PositionKey, PositionStatus};
+pub use schema::{Column, ColumnKind, Row, Table, TableSchema, Value};
+pub use time::{TimeError, Timestamp, TradingDay};
+pub use trade::{TradeError, TradeId, TradeKind, TradeRecord};
+pub use venue::Venue;
+pub use version::{Hlc, HlcError, Version};

@@ -1,0 +1,26 @@
+//! Every limit of the data model, with its unit and its reason.
+
+/// Operations in one batch. A batch is evaluated in memory while the writer is held.
+pub const BATCH_OPERATIONS: usize = 100_000;
+/// Bars in one batch that is committed to the hot tier; larger amounts go through a bulk import.
+pub const BATCH_BARS: usize = 200_000;
+/// Bytes of a trade record's remark.
+pub const REMARK_BYTES: usize = 4_096;
+/// Bytes of a trade record's other texts, so that they fit an indexed column of every target.
+pub const TEXT_BYTES: usize = 255;
+/// Bytes of a request id and of its client's name.
+pub const REQUEST_ID_BYTES: usize = 64;
+/// Request ids that the store remembers for each client; an older retry is taken for a new batch.
+pub const REQUEST_IDS_PER_CLIENT: u64 = 4_096;
+/// Days in which missed increments are named, so that a store opened after years answers shortly.
+pub const MISSED_DAYS: usize = 366;
+/// Targets of one store; each has a cursor into the change log.
+pub const TARGETS: usize = 16;
+/// Bytes of the change log before its oldest part is dropped and lagging targets resync by digest.
+pub const LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// Nanoseconds after which the oldest part of the change log is dropped: 7 days.
+pub const LOG_AGE_NS: i64 = 7 * 86_400 * 1_000_000_000;
+/// Bytes that one read of the change feed returns at the most, give or take one row.
+pub const FEED_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Nanoseconds in a digest period: 30 days.
+pub const PERIOD_NS: i64 = 30 * 86_400 * 1_000_000_000;

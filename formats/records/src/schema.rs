@@ -1,0 +1,207 @@
+//! Tables, columns and rows as targets see them.
+
+use crate::time::TradingDay;
+use crate::version::Version;
+
+/// A table of the change log. The numbers are format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Table {
+    /// Bars of every series.
+    Bars = 1,
+    /// The trade log.
+    Trades = 2,
+    /// Positions.
+    Positions = 3,
+    /// Books: the trading day of the last increment.
+    Books = 4,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 4] = [Self::Bars, Self::Trades, Self::Positions, Self::Books];
+
+    /// The number that stands in log records, digests and hashes.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The table of a number from [`Self::code`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.code() == code)
+    }
+
+    /// Its columns.
+    pub const fn schema(self) -> &'static TableSchema {
+        match self {
+            Self::Bars => &BARS,
+            Self::Trades => &TRADES,
+            Self::Positions => &POSITIONS,
+            Self::Books => &BOOKS,
+        }
+    }
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Printable ASCII, compared byte by byte: keys and codes.
+    Ascii,
+    /// UTF-8, compared byte by byte.
+    Text,
+    /// A signed 64-bit integer.
+    Int,
+    /// Nanoseconds since 1970 UTC; targets show the venue's local time beside it.
+    Nanos,
+    /// A calendar date.
+    Day,
+    /// An IEEE double.
+    Double,
+    /// A decimal with 8 places.
+    Decimal,
+}
+
+/// One column.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its name in every target.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ColumnKind,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// What it means, for the column's comment.
+    pub comment: &'static str,
+}
+
+/// The columns of a table. Bookkeeping columns (`version deleted device lsn row_hash`) are not among them.
+#[derive(Debug, Clone, Copy)]
+pub struct TableSchema {
+    /// Which table.
+    pub table: Table,
+    /// Its name in every target.
+    pub name: &'static str,
+    /// The key, in the order of the primary key.
+    pub key: &'static [Column],
+    /// The other columns, in the order in which they are hashed.
+    pub values: &'static [Column],
+}
+
+const fn col(name: &'static str, kind: ColumnKind, comment: &'static str) -> Column {
+    Column { name, kind, nullable: false, comment }
+}
+
+const fn opt(name: &'static str, kind: ColumnKind, comment: &'static str) -> Column {
+    Column { name, kind, nullable: true, comment }
+}
+
+use ColumnKind::{Ascii, Day, Decimal, Double, Int, Nanos, Text};
+
+static BARS: TableSchema = TableSchema {
+    table: Table::Bars,
+    name: "bk_bars",
+    key: &[
+        col("interval", Ascii, "length of the bar: 1m, 1h, 1d, ..."),
+        col("adjustment", Ascii, "raw (as traded), qfq or hfq"),
+        col("instrument", Ascii, "SYMBOL.VENUE"),
+        col("ts", Nanos, "start of the bar in UTC nanoseconds; one day and longer: the trading day at 00:00 UTC"),
+    ],
+    values: &[
+        col("trading_day", Day, "the venue's day; a night session belongs to the next"),
+        col("open", Double, "first price"),
+        col("high", Double, "highest price"),
+        col("low", Double, "lowest price"),
+        col("close", Double, "last price"),
+        col("volume", Double, "shares, contracts or base units"),
+        col("turnover", Double, "in the quote currency"),
+        col("open_interest", Double, "contracts; 0 where the venue has none"),
+    ],
+};
+
+static TRADES: TableSchema = TableSchema {
+    table: Table::Trades,
+    name: "bk_trades",
+    key: &[col("trade_id", Ascii, "26 characters of a ULID")],
+    values: &[
+        col("account", Text, "whose log"),
+        col("book", Text, "the book whose position it moved"),
+        col("instrument", Ascii, "SYMBOL.VENUE"),
+        opt("strategy", Text, "who decided"),
+        col("kind", Ascii, "buy_order, sell_order, buy_fill, sell_fill, cancel or void"),
+        col("ts", Nanos, "when, UTC nanoseconds"),
+        col("trading_day", Day, "the venue's day"),
+        col("price", Decimal, "in the quote currency"),
+        col("quantity", Decimal, "shares, contracts or base units"),
+        opt("amount", Decimal, "money moved, where the source states it"),
+        opt("fee", Decimal, "commission, taxes and other fees"),
+        col("name", Text, "the instrument's name as the source wrote it"),
+        col("remark", Text, "free remark"),
+        col("source_text", Text, "the kind as the source wrote it"),
+        opt("external_id", Text, "the broker's own number of the fill"),
+        opt("voids", Ascii, "the trade_id that this row voids"),
+    ],
+};
+
+static POSITIONS: TableSchema = TableSchema {
+    table: Table::Positions,
+    name: "bk_positions",
+    key: &[
+        col("account", Text, "whose"),
+        col("book", Text, "in which strategy's view"),
+        col("instrument", Ascii, "SYMBOL.VENUE"),
+    ],
+    values: &[
+        col("status", Ascii, "open or closed"),
+        opt("held_days", Int, "trading days since the entry"),
+        opt("highest", Double, "highest price since the entry"),
+        opt("lowest", Double, "lowest price since the entry"),
+        col("lowest_trusted", Int, "0 where the source is known to have kept the lowest price wrongly"),
+        opt("quantity", Decimal, "shares, contracts or base units"),
+        opt("cost", Decimal, "average cost of one unit"),
+        opt("opened_on", Day, "trading day of the entry"),
+    ],
+};
+
+static BOOKS: TableSchema = TableSchema {
+    table: Table::Books,
+    name: "bk_books",
+    key: &[col("account", Text, "whose"), col("book", Text, "which")],
+    values: &[col("incremented_on", Day, "trading day of the last increment of held days")],
+};
+
+/// One value of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// For `Int` and `Nanos`.
+    Int(i64),
+    /// For `Double`; finite.
+    Double(f64),
+    /// For `Decimal`: the number times 10^8.
+    Decimal(i128),
+    /// For `Ascii` and `Text`.
+    Text(String),
+    /// For `Day`.
+    Day(TradingDay),
+}
+
+/// One row of a table with its bookkeeping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which table.
+    pub table: Table,
+    /// The key, one value a key column.
+    pub key: Vec<Value>,
+    /// The other columns; empty for a tombstone.
+    pub values: Vec<Value>,
+    /// The row's version; the highest wins everywhere.
+    pub version: Version,
+    /// Whether the row is a tombstone.
+    pub deleted: bool,
+    /// The LSN under which it is shipped.
+    pub lsn: crate::change::Lsn,
+    /// The hash of key and values (`barkeeper-storage` computes it), 0 for a tombstone.
+    pub row_hash: i64,
+}

@@ -1,0 +1,429 @@
+//! Keys whose byte order is the order of records.
+//!
+//! Integers are big endian, signed ones with the sign bit flipped. Text that is followed by more is
+//! ended by a zero byte: names hold no control characters, so no text holds one.
+
+use barkeeper_records::{
+    AccountId, AdjustmentTag, BookId, Bucket, InstrumentId, Interval, Lsn, PositionKey, RequestId, SeriesKey,
+    Table, Timestamp, TradeId, TradingDay,
+};
+
+/// Appends the parts of a key.
+#[derive(Debug, Default)]
+struct Key(Vec<u8>);
+
+impl Key {
+    fn with(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    fn text(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.push(0);
+        self
+    }
+
+    fn last_text(mut self, text: &[u8]) -> Self {
+        self.0.extend_from_slice(text);
+        self
+    }
+
+    fn u8(mut self, number: u8) -> Self {
+        self.0.push(number);
+        self
+    }
+
+    fn u32(mut self, number: u32) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn u128(mut self, number: u128) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn i32(self, number: i32) -> Self {
+        self.u32(number as u32 ^ (1 << 31))
+    }
+
+    fn i64(self, number: i64) -> Self {
+        self.u64(number as u64 ^ (1 << 63))
+    }
+}
+
+/// Reads the parts of a key, front to back.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_at_checked(N)?;
+        self.0 = tail;
+        head.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        self.u32().map(|number| (number ^ (1 << 31)) as i32)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.u64().map(|number| (number ^ (1 << 63)) as i64)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let (text, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        Some(text)
+    }
+
+    fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+fn name(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+/// The smallest key that lies behind every key with this prefix; empty where there is none.
+pub fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    end
+}
+
+/// Position: account, book, instrument.
+pub fn position(key: &PositionKey) -> Vec<u8> {
+    Key::with(64).text(key.account.as_str()).text(key.book.as_str()).last_text(key.instrument.as_bytes()).0
+}
+
+/// The position of a key.
+pub fn read_position(key: &[u8]) -> Option<PositionKey> {
+    let mut parts = Parts(key);
+    let account = AccountId::new(name(parts.text()?)?).ok()?;
+    let book = BookId::new(name(parts.text()?)?).ok()?;
+    Some(PositionKey { account, book, instrument: InstrumentId::from_trusted(parts.rest())? })
+}
+
+/// The prefix of an account's positions, books or trades.
+pub fn account(account: &AccountId) -> Vec<u8> {
+    Key::with(32).text(account.as_str()).0
+}
+
+/// The prefix of a book's positions, and with it the key of the book itself.
+pub fn book(account: &AccountId, book: &BookId) -> Vec<u8> {
+    Key::with(48).text(account.as_str()).text(book.as_str()).0
+}
+
+/// The book of a key.
+pub fn read_book(key: &[u8]) -> Option<(AccountId, BookId)> {
+    let mut parts = Parts(key);
+    let account = AccountId::new(name(parts.text()?)?).ok()?;
+    Some((account, BookId::new(name(parts.text()?)?).ok()?))
+}
+
+/// Trade record: account, time, id.
+pub fn trade(account: &AccountId, ts: Timestamp, id: TradeId) -> Vec<u8> {
+    Key::with(64).text(account.as_str()).i64(ts.nanos()).u128(id.0).0
+}
+
+/// The prefix of an account's trade records from an instant on.
+pub fn trades_from(account: &AccountId, ts: Timestamp) -> Vec<u8> {
+    Key::with(48).text(account.as_str()).i64(ts.nanos()).0
+}
+
+/// The time and id of a trade record's key.
+pub fn read_trade(key: &[u8]) -> Option<(AccountId, Timestamp, TradeId)> {
+    let mut parts = Parts(key);
+    let account = AccountId::new(name(parts.text()?)?).ok()?;
+    let ts = Timestamp::from_nanos(parts.i64()?);
+    Some((account, ts, TradeId(u128::from_be_bytes(parts.take()?))))
+}
+
+/// Index of trade records: id.
+pub fn trade_id(id: TradeId) -> Vec<u8> {
+    Key::with(16).u128(id.0).0
+}
+
+/// The id that [`trade_id`] wrote.
+pub const fn id_of(bytes: [u8; 16]) -> TradeId {
+    TradeId(u128::from_be_bytes(bytes))
+}
+
+/// Index of trade records: account, instrument, time, id.
+pub fn trade_by_instrument(account: &AccountId, instrument: &InstrumentId, ts: Timestamp, id: TradeId) -> Vec<u8> {
+    Key::with(96).text(account.as_str()).text(instrument.as_str()).i64(ts.nanos()).u128(id.0).0
+}
+
+/// The prefix of an account's trade records of one instrument from an instant on.
+pub fn trades_of_instrument_from(account: &AccountId, instrument: &InstrumentId, ts: Timestamp) -> Vec<u8> {
+    Key::with(80).text(account.as_str()).text(instrument.as_str()).i64(ts.nanos()).0
+}
+
+/// The prefix of an account's trade records of one instrument.
+pub fn trades_of_instrument(account: &AccountId, instrument: &InstrumentId) -> Vec<u8> {
+    Key::with(72).text(account.as_str()).text(instrument.as_str()).0
+}
+
+/// The time and id of a key of the index by instrument.
+pub fn read_trade_by_instrument(key: &[u8]) -> Option<(Timestamp, TradeId)> {
+    let mut parts = Parts(key);
+    parts.text()?;
+    parts.text()?;
+    let ts = Timestamp::from_nanos(parts.i64()?);
+    Some((ts, TradeId(u128::from_be_bytes(parts.take()?))))
+}
+
+/// Index of trade records: account, trading day, the broker's number.
+pub fn external_id(account: &AccountId, day: TradingDay, external: &str) -> Vec<u8> {
+    Key::with(96).text(account.as_str()).i32(day.days()).last_text(external.as_bytes()).0
+}
+
+/// The prefix of all series of an interval and adjustment.
+pub fn bars_of(interval: Interval, adjustment: AdjustmentTag) -> Vec<u8> {
+    Key::with(8).u32(interval.code()).u8(adjustment.code()).0
+}
+
+/// The prefix of a series.
+pub fn series(key: &SeriesKey) -> Vec<u8> {
+    Key::with(64).u32(key.interval.code()).u8(key.adjustment.code()).text(key.instrument.as_str()).0
+}
+
+/// The prefix of all series of an interval and adjustment whose instruments begin with a text.
+pub fn series_group(interval: Interval, adjustment: AdjustmentTag, group: &str) -> Vec<u8> {
+    Key::with(16).u32(interval.code()).u8(adjustment.code()).last_text(group.as_bytes()).0
+}
+
+/// Bar in the delta: series, `ts`.
+pub fn bar(key: &SeriesKey, ts: Timestamp) -> Vec<u8> {
+    Key::with(64)
+        .u32(key.interval.code())
+        .u8(key.adjustment.code())
+        .text(key.instrument.as_str())
+        .i64(ts.nanos())
+        .0
+}
+
+/// The series and `ts` of a bar's key.
+pub fn read_bar(key: &[u8]) -> Option<(SeriesKey, Timestamp)> {
+    let mut parts = Parts(key);
+    let series = read_series_parts(&mut parts)?;
+    Some((series, Timestamp::from_nanos(parts.i64()?)))
+}
+
+fn read_series_parts(parts: &mut Parts<'_>) -> Option<SeriesKey> {
+    let interval = Interval::from_code(parts.u32()?)?;
+    let adjustment = AdjustmentTag::from_code(parts.u8()?)?;
+    let instrument = InstrumentId::from_trusted(parts.text()?)?;
+    Some(SeriesKey { interval, adjustment, instrument })
+}
+
+/// An older content of a bar: series, `ts`, the version that replaced it.
+pub fn revision(key: &SeriesKey, ts: Timestamp, replaced_by: u64) -> Vec<u8> {
+    let mut bytes = bar(key, ts);
+    bytes.extend_from_slice(&replaced_by.to_be_bytes());
+    bytes
+}
+
+/// A range tombstone: series, LSN, place in the batch.
+pub fn tombstone(key: &SeriesKey, lsn: Lsn, ordinal: u32) -> Vec<u8> {
+    Key::with(64)
+        .u32(key.interval.code())
+        .u8(key.adjustment.code())
+        .text(key.instrument.as_str())
+        .u64(lsn.0)
+        .u32(ordinal)
+        .0
+}
+
+/// The series and LSN of a range tombstone's key.
+pub fn read_tombstone(key: &[u8]) -> Option<(SeriesKey, Lsn)> {
+    let mut parts = Parts(key);
+    let series = read_series_parts(&mut parts)?;
+    Some((series, Lsn(parts.u64()?)))
+}
+
+/// The prefix of a slab: interval, adjustment, `ts`.
+pub fn slab(interval: Interval, adjustment: AdjustmentTag, ts: Timestamp) -> Vec<u8> {
+    Key::with(16).u32(interval.code()).u8(adjustment.code()).i64(ts.nanos()).0
+}
+
+/// A chunk of a slab: interval, adjustment, `ts`, the chunk's first instrument.
+pub fn chunk(interval: Interval, adjustment: AdjustmentTag, ts: Timestamp, first: &InstrumentId) -> Vec<u8> {
+    let mut bytes = slab(interval, adjustment, ts);
+    bytes.extend_from_slice(first.as_bytes());
+    bytes
+}
+
+/// Interval, adjustment, `ts` and first instrument of a chunk's key.
+pub fn read_chunk(key: &[u8]) -> Option<(Interval, AdjustmentTag, Timestamp, InstrumentId)> {
+    let mut parts = Parts(key);
+    let interval = Interval::from_code(parts.u32()?)?;
+    let adjustment = AdjustmentTag::from_code(parts.u8()?)?;
+    let ts = Timestamp::from_nanos(parts.i64()?);
+    Some((interval, adjustment, ts, InstrumentId::from_trusted(parts.rest())?))
+}
+
+/// A page of series statistics: interval, adjustment, instrument number / 64.
+pub fn stats_page(interval: Interval, adjustment: AdjustmentTag, page: u32) -> Vec<u8> {
+    Key::with(12).u32(interval.code()).u8(adjustment.code()).u32(page).0
+}
+
+/// Interval, adjustment and page of a statistics page's key.
+pub fn read_stats_page(key: &[u8]) -> Option<(Interval, AdjustmentTag, u32)> {
+    let mut parts = Parts(key);
+    let interval = Interval::from_code(parts.u32()?)?;
+    let adjustment = AdjustmentTag::from_code(parts.u8()?)?;
+    Some((interval, adjustment, parts.u32()?))
+}
+
+/// A record of the change log: LSN, place in the batch.
+pub fn log(lsn: Lsn, ordinal: u32) -> Vec<u8> {
+    Key::with(12).u64(lsn.0).u32(ordinal).0
+}
+
+/// LSN and place of a log record's key.
+pub fn read_log(key: &[u8]) -> Option<(Lsn, u32)> {
+    let mut parts = Parts(key);
+    Some((Lsn(parts.u64()?), parts.u32()?))
+}
+
+/// A bucket's digest: table, group, period.
+pub fn bucket(bucket: &Bucket) -> Vec<u8> {
+    Key::with(32).u8(bucket.table.code()).text(&bucket.group).i32(bucket.period).0
+}
+
+/// The prefix of a table's digests.
+pub fn buckets_of(table: Table) -> Vec<u8> {
+    vec![table.code()]
+}
+
+/// The bucket of a digest's key.
+pub fn read_bucket(key: &[u8]) -> Option<Bucket> {
+    let mut parts = Parts(key);
+    let table = Table::from_code(parts.u8()?)?;
+    let group = name(parts.text()?)?.to_owned();
+    Some(Bucket { table, group, period: parts.i32()? })
+}
+
+/// A request id: client, id.
+pub fn request(request: &RequestId) -> Vec<u8> {
+    Key::with(64).text(&request.client).last_text(request.id.as_bytes()).0
+}
+
+/// The prefix of a client's request ids.
+pub fn client(client: &str) -> Vec<u8> {
+    Key::with(32).text(client).0
+}
+
+/// A client's request ids in the order in which they came: client, sequence.
+pub fn request_order(client: &str, sequence: u64) -> Vec<u8> {
+    Key::with(48).text(client).u64(sequence).0
+}
+
+/// The sequence of a key of the order of requests.
+pub fn read_request_order(key: &[u8]) -> Option<u64> {
+    let mut parts = Parts(key);
+    parts.text()?;
+    parts.u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn instrument() -> impl Strategy<Value = InstrumentId> {
+        "[0-9]{6}".prop_map(|code| format!("{code}.SZ").parse().unwrap())
+    }
+
+    fn interval() -> impl Strategy<Value = Interval> {
+        prop::sample::select(vec!["1m", "5m", "1h", "1d", "1w", "1mo"]).prop_map(|text| text.parse().unwrap())
+    }
+
+    fn adjustment() -> impl Strategy<Value = AdjustmentTag> {
+        prop::sample::select(AdjustmentTag::ALL.to_vec())
+    }
+
+    prop_compose! {
+        fn series_key()(interval in interval(), adjustment in adjustment(), instrument in instrument()) -> SeriesKey {
+            SeriesKey { interval, adjustment, instrument }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bars_order_as_series_and_time(a in series_key(), x in any::<i64>(), b in series_key(), y in any::<i64>()) {
+            let (x, y) = (Timestamp::from_nanos(x), Timestamp::from_nanos(y));
+            prop_assert_eq!(bar(&a, x).cmp(&bar(&b, y)), (a, x).cmp(&(b, y)));
+            prop_assert_eq!(read_bar(&bar(&a, x)), Some((a, x)));
+            prop_assert!(bar(&a, x).starts_with(&series(&a)));
+        }
+
+        #[test]
+        fn chunks_order_as_time_and_instrument(a in series_key(), x in any::<i64>(), b in instrument(), y in any::<i64>()) {
+            let (x, y) = (Timestamp::from_nanos(x), Timestamp::from_nanos(y));
+            let one = chunk(a.interval, a.adjustment, x, &a.instrument);
+            let two = chunk(a.interval, a.adjustment, y, &b);
+            prop_assert_eq!(one.cmp(&two), (x, a.instrument).cmp(&(y, b)));
+            prop_assert_eq!(read_chunk(&one), Some((a.interval, a.adjustment, x, a.instrument)));
+        }
+
+        #[test]
+        fn accounts_that_begin_alike_stay_apart(a in "[a-z]{1,4}", b in "[a-z]{1,4}", i in instrument()) {
+            let key = |name: &str| PositionKey::main(AccountId::new(name).unwrap(), i);
+            prop_assert_eq!(position(&key(&a)).cmp(&position(&key(&b))), a.cmp(&b));
+            prop_assert_eq!(read_position(&position(&key(&a))), Some(key(&a)));
+            let within = position(&key(&b)).starts_with(&account(&AccountId::new(&a).unwrap()));
+            prop_assert_eq!(within, a == b);
+        }
+
+        #[test]
+        fn trades_buckets_and_logs_round_trip(ts in any::<i64>(), id in any::<u128>(), period in any::<i32>(), lsn in any::<u64>(), n in any::<u32>()) {
+            let owner = AccountId::new("甲").unwrap();
+            let ts = Timestamp::from_nanos(ts);
+            prop_assert_eq!(read_trade(&trade(&owner, ts, TradeId(id))), Some((owner, ts, TradeId(id))));
+            let one = Bucket { table: Table::Bars, group: "1d/raw/000".into(), period };
+            prop_assert_eq!(read_bucket(&bucket(&one)), Some(one));
+            prop_assert_eq!(read_log(&log(Lsn(lsn), n)), Some((Lsn(lsn), n)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_as_a_key_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            drop((read_position(&bytes), read_book(&bytes), read_trade(&bytes), read_bar(&bytes)));
+            drop((read_tombstone(&bytes), read_chunk(&bytes), read_stats_page(&bytes), read_log(&bytes), read_bucket(&bytes)));
+        }
+
+        #[test]
+        fn the_end_of_a_prefix_lies_behind_all_its_keys(prefix in prop::collection::vec(any::<u8>(), 1..6), tail in prop::collection::vec(any::<u8>(), 0..6)) {
+            let end = after_prefix(&prefix);
+            let mut key = prefix.clone();
+            key.extend(tail);
+            prop_assert!(end.is_empty() || key < end);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Every byte that Barkeeper writes. `formats/FORMAT.md` draws the layouts.
+
+mod barrows;
+mod envelope;
+mod hash;
+pub mod keys;
+mod logrow;
+mod manifest;
+mod rows;
+pub mod rowview;
+mod segment;
+mod slab;
+mod verified;
+
+pub use barrows::{BarV1, NumberV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, TombstoneV1, VersionedBar};
+pub use envelope::{Damage, StoredRow};
+pub use hash::{BarHasher, chain, checksum, row_hash};
+pub use logrow::{
+    DigestV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestV1, STORE_FORMAT,
+};
+pub use manifest::{Axis, RunV1, SegmentEntry, SegmentIndexV1, SegmentV1, file_name, id_of_file_name};
+pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
+pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
+pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};
+pub use verified::{SegmentError, hash_file};

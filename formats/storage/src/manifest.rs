@@ -1,0 +1,216 @@
+//! Entries of the manifest: which segments there are, what is in them, and how to verify them.
+
+use barkeeper_records::{
+    AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
+};
+use bincode::{Decode, Encode};
+
+use crate::envelope::{Damage, StoredRow};
+
+/// By what the rows of a segment are clustered. The numbers are format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Axis {
+    /// Instrument, then `ts`.
+    Instrument = 1,
+    /// `ts`, then instrument.
+    Day = 2,
+}
+
+/// A segment as the manifest knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentEntry {
+    /// A ULID; the file is named after it.
+    pub id: u128,
+    /// By what the rows are clustered.
+    pub axis: Axis,
+    /// The segment with the same rows on the other axis.
+    pub twin: Option<u128>,
+    /// The length of the bars.
+    pub interval: Interval,
+    /// How their prices were adjusted.
+    pub adjustment: AdjustmentTag,
+    /// How many rows.
+    pub rows: u64,
+    /// First `ts`.
+    pub first: Timestamp,
+    /// Last `ts`.
+    pub last: Timestamp,
+    /// First trading day.
+    pub first_day: TradingDay,
+    /// Last trading day.
+    pub last_day: TradingDay,
+    /// The version of all rows, where it is one; else the file has a column `version`.
+    pub version: Option<Version>,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the file.
+    pub blake3: [u8; 32],
+    /// The digest of all rows.
+    pub digest: Digest,
+    /// The commit that published it.
+    pub lsn: Lsn,
+}
+
+impl SegmentEntry {
+    /// The file's place inside the store, with forward slashes.
+    pub fn path(&self) -> String {
+        format!("bars/{}/{}", self.interval, self.file_name())
+    }
+
+    /// The file's name.
+    pub fn file_name(&self) -> String {
+        file_name(self.id)
+    }
+}
+
+/// The file name of a segment: its ULID in lower case, because Windows folds case, and `.parquet`.
+pub fn file_name(id: u128) -> String {
+    format!("{}.parquet", ulid::Ulid::from(id).to_string().to_ascii_lowercase())
+}
+
+/// The id of a file name that a segment may have; `None` for any other name.
+pub fn id_of_file_name(name: &str) -> Option<u128> {
+    let stem = name.strip_suffix(".parquet")?;
+    let id = u128::from(ulid::Ulid::from_string(&stem.to_ascii_uppercase()).ok()?);
+    (file_name(id) == name).then_some(id)
+}
+
+/// The stored form of [`SegmentEntry`]; the id stands in the key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SegmentV1 {
+    axis: u8,
+    twin: Option<u128>,
+    interval: u32,
+    adjustment: u8,
+    rows: u64,
+    first: i64,
+    last: i64,
+    first_day: i32,
+    last_day: i32,
+    version: Option<u64>,
+    bytes: u64,
+    blake3: [u8; 32],
+    digest: [u64; 3],
+    lsn: u64,
+}
+
+impl StoredRow for SegmentV1 {
+    const WHAT: &'static str = "manifest entry";
+}
+
+impl SegmentV1 {
+    /// The stored form of an entry.
+    pub fn of(entry: &SegmentEntry) -> Self {
+        Self {
+            axis: entry.axis as u8,
+            twin: entry.twin,
+            interval: entry.interval.code(),
+            adjustment: entry.adjustment.code(),
+            rows: entry.rows,
+            first: entry.first.nanos(),
+            last: entry.last.nanos(),
+            first_day: entry.first_day.days(),
+            last_day: entry.last_day.days(),
+            version: entry.version.map(Version::raw),
+            bytes: entry.bytes,
+            blake3: entry.blake3,
+            digest: [entry.digest.count, entry.digest.low, entry.digest.high],
+            lsn: entry.lsn.0,
+        }
+    }
+
+    /// The entry of a segment's id.
+    ///
+    /// # Errors
+    /// `Layout` for a value that no entry has.
+    pub fn read(&self, id: u128) -> Result<SegmentEntry, Damage> {
+        let bad = |detail| Damage::Layout { what: Self::WHAT, detail };
+        let day = |days| TradingDay::from_days(days).ok_or_else(|| bad("day"));
+        let [count, low, high] = self.digest;
+        Ok(SegmentEntry {
+            id,
+            axis: match self.axis {
+                1 => Axis::Instrument,
+                2 => Axis::Day,
+                _ => return Err(bad("axis")),
+            },
+            twin: self.twin,
+            interval: Interval::from_code(self.interval).ok_or_else(|| bad("interval"))?,
+            adjustment: AdjustmentTag::from_code(self.adjustment).ok_or_else(|| bad("adjustment"))?,
+            rows: self.rows,
+            first: Timestamp::from_nanos(self.first),
+            last: Timestamp::from_nanos(self.last),
+            first_day: day(self.first_day)?,
+            last_day: day(self.last_day)?,
+            version: match self.version {
+                Some(raw) => Some(Version::from_raw(raw).ok_or_else(|| bad("version"))?),
+                None => None,
+            },
+            bytes: self.bytes,
+            blake3: self.blake3,
+            digest: Digest { count, low, high },
+            lsn: Lsn(self.lsn),
+        })
+    }
+}
+
+/// Where the rows of one instrument (or of one `ts`) stand in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RunV1 {
+    /// The first row, counted from 0.
+    pub start: u64,
+    /// How many rows.
+    pub rows: u32,
+    /// First `ts`.
+    pub first: i64,
+    /// Last `ts`.
+    pub last: i64,
+}
+
+/// The runs of a segment: by instrument in text order, or by `ts`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct SegmentIndexV1 {
+    names: Vec<String>,
+    runs: Vec<RunV1>,
+    blocks: Vec<u64>,
+}
+
+impl StoredRow for SegmentIndexV1 {
+    const WHAT: &'static str = "segment index";
+}
+
+impl SegmentIndexV1 {
+    pub(crate) fn of(names: Vec<String>, runs: Vec<RunV1>, blocks: Vec<u64>) -> Self {
+        Self { names, runs, blocks }
+    }
+
+    /// XXH3-64 of every 16 KiB of the file.
+    pub fn blocks(&self) -> &[u64] {
+        &self.blocks
+    }
+
+    /// The run of an instrument, in a segment clustered by instrument.
+    pub fn of_instrument(&self, instrument: &InstrumentId) -> Option<RunV1> {
+        let place = self.names.binary_search_by(|name| name.as_bytes().cmp(instrument.as_bytes())).ok()?;
+        self.runs.get(place).copied()
+    }
+
+    /// All instruments and their runs, in text order, in a segment clustered by instrument.
+    pub fn instruments(&self) -> impl Iterator<Item = (InstrumentId, RunV1)> + '_ {
+        let known = |name: &String| InstrumentId::from_trusted(name.as_bytes());
+        self.names.iter().zip(&self.runs).filter_map(move |(name, run)| Some((known(name)?, *run)))
+    }
+
+    /// The runs from `from` to `to`, both included, in a segment clustered by `ts`.
+    pub fn of_time(&self, from: Timestamp, to: Timestamp) -> &[RunV1] {
+        let start = self.runs.partition_point(|run| run.first < from.nanos());
+        let end = self.runs.partition_point(|run| run.first <= to.nanos());
+        self.runs.get(start..end).unwrap_or_default()
+    }
+
+    /// All runs in the order of rows.
+    pub fn runs(&self) -> &[RunV1] {
+        &self.runs
+    }
+}

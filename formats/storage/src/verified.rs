@@ -1,0 +1,153 @@
+//! `VerifiedFile`: a segment file of which every byte is checked before it is returned.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes that share a checksum.
+pub(crate) const BLOCK: u64 = 16 * 1024;
+
+/// Why a segment could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// The operating system failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The file is not the one that was published.
+    #[error("{}: damaged: {detail}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+}
+
+impl SegmentError {
+    pub(crate) fn parquet(path: &Path, error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+                Ok(source) if source.kind() != io::ErrorKind::InvalidData => {
+                    Self::Io { path: path.to_owned(), source: *source }
+                }
+                Ok(source) => Self::Damaged { path: path.to_owned(), detail: source.to_string() },
+                Err(other) => Self::Damaged { path: path.to_owned(), detail: other.to_string() },
+            },
+            other => Self::Damaged { path: path.to_owned(), detail: other.to_string() },
+        }
+    }
+}
+
+/// A file whose 16 KiB blocks have known checksums.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedFile {
+    file: Arc<File>,
+    len: u64,
+    blocks: Arc<[u64]>,
+}
+
+impl VerifiedFile {
+    pub(crate) fn open(path: &Path, len: u64, blocks: Arc<[u64]>) -> Result<Self, SegmentError> {
+        let io = |source| SegmentError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        let found = file.metadata().map_err(io)?.len();
+        if found != len || blocks.len() as u64 != len.div_ceil(BLOCK) {
+            let detail = format!("{found} bytes long, published with {len}");
+            return Err(SegmentError::Damaged { path: path.to_owned(), detail });
+        }
+        Ok(Self { file: Arc::new(file), len, blocks })
+    }
+
+    fn read_verified(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let end = start.saturating_add(length as u64);
+        if end > self.len {
+            return Err(ParquetError::EOF(format!("bytes {start}..{end} of {}", self.len)));
+        }
+        let first = start / BLOCK;
+        let from = first * BLOCK;
+        let to = end.div_ceil(BLOCK).saturating_mul(BLOCK).min(self.len);
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        read_at(&self.file, &mut bytes, from).map_err(|e| ParquetError::External(Box::new(e)))?;
+        let expected = usize::try_from(first).ok().and_then(|first| self.blocks.get(first..)).unwrap_or_default();
+        let size = usize::try_from(BLOCK).unwrap_or(usize::MAX);
+        for (number, (block, sum)) in bytes.chunks(size).zip(expected).enumerate() {
+            if xxh3_64(block) != *sum {
+                let place = from + number as u64 * BLOCK;
+                let detail = format!("the checksum of the 16 KiB at byte {place} does not fit");
+                return Err(ParquetError::External(Box::new(io::Error::new(io::ErrorKind::InvalidData, detail))));
+            }
+        }
+        let skip = usize::try_from(start - from).unwrap_or(0);
+        Ok(Bytes::from(bytes).slice(skip..skip + length))
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    let (mut done, total) = (0, bytes.len());
+    while done < total {
+        let rest = bytes.get_mut(done..).unwrap_or_default();
+        match file.seek_read(rest, offset + done as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => done += read,
+        }
+    }
+    Ok(())
+}
+
+impl Length for VerifiedFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for VerifiedFile {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let rest = usize::try_from(self.len.saturating_sub(start)).unwrap_or(usize::MAX);
+        // Callers read a header and come back with a range; one block is enough for a header.
+        let length = rest.min(usize::try_from(BLOCK).unwrap_or(rest));
+        Ok(self.read_verified(start, length)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.read_verified(start, length)
+    }
+}
+
+/// Hashes a whole file with BLAKE3.
+///
+/// # Errors
+/// `Io`.
+pub fn hash_file(path: &Path) -> Result<[u8; 32], SegmentError> {
+    let io = |source| SegmentError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer).map_err(io)?;
+        if read == 0 {
+            return Ok(*hasher.finalize().as_bytes());
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}

@@ -1,0 +1,113 @@
+//! The command line: global options and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    bars, demo, files, import, init, positions, publish, seal, stats, sync, trades, verify,
+};
+use crate::context::Context;
+use crate::exit::{self, Exit};
+use crate::output::Format;
+
+/// Keeps bars, trades and positions in one folder, and copies of them where you want.
+#[derive(Debug, Parser)]
+#[command(name = "barkeeper", version, after_help = exit::HELP, propagate_version = true)]
+#[command(after_long_help = LONG_HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// The store's folder
+    #[arg(long, global = true, value_name = "DIR", env = crate::env::STORE, hide_env_values = true)]
+    store: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    format: Format,
+    /// Say nothing but data, warnings and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const LONG_HELP: &str = "\
+Without --store and BARKEEPER_STORE the store lies where the system keeps programs' data:
+%LOCALAPPDATA%\\Barkeeper\\store on Windows, ~/.local/share/barkeeper/store on Linux.
+
+Data goes to stdout, words to stderr. Tables show times on the venue's clock with its offset; JSON and
+CSV show them in UTC (RFC 3339). JSON numbers are written in their shortest exact form. NO_COLOR is honoured.
+
+Exit codes:
+  0  done
+  1  failed, or a check has findings
+  2  the command line makes no sense
+  3  not found
+  4  another process has the store
+  5  could not tell
+  6  a target cannot be reached
+  7  stored bytes are damaged
+  8  the store went down in the middle
+  9  the disk is full";
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Init),
+    Import(import::Import),
+    #[command(subcommand)]
+    Bars(bars::Bars),
+    #[command(subcommand)]
+    Positions(positions::Positions),
+    #[command(subcommand)]
+    Trades(trades::Trades),
+    Seal(seal::Seal),
+    #[command(subcommand)]
+    Sync(sync::Sync),
+    Verify(verify::Verify),
+    Files(files::Files),
+    Publish(publish::Publish),
+    Stats(stats::Stats),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoWriter(demo::DemoWriter),
+}
+
+/// Where a command prints its data.
+pub(crate) type Out<'a> = &'a mut dyn std::io::Write;
+
+impl Cli {
+    pub(crate) fn context(&self) -> Context {
+        Context::new(self.store.clone(), self.format, self.quiet)
+    }
+}
+
+impl Command {
+    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        match self {
+            Self::Init(command) => command.run(context, out),
+            Self::Import(command) => command.run(context, out),
+            Self::Bars(command) => command.run(context, out),
+            Self::Positions(command) => command.run(context, out),
+            Self::Trades(command) => command.run(context, out),
+            Self::Seal(command) => command.run(context, out),
+            Self::Sync(command) => command.run(context, out),
+            Self::Verify(command) => command.run(context, out),
+            Self::Files(command) => command.run(context, out),
+            Self::Publish(command) => command.run(context, out),
+            Self::Stats(command) => command.run(context, out),
+            Self::Demo(command) => command.run(context, out),
+            Self::DemoWriter(command) => command.run(context, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

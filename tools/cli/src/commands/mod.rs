@@ -1,0 +1,14 @@
+//! The commands, one a file.
+
+pub(crate) mod bars;
+pub(crate) mod demo;
+pub(crate) mod files;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod positions;
+pub(crate) mod publish;
+pub(crate) mod seal;
+pub(crate) mod stats;
+pub(crate) mod sync;
+pub(crate) mod trades;
+pub(crate) mod verify;

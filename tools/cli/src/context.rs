@@ -1,0 +1,121 @@
+//! `Context`: what every command is run with: the store's folder, the format, where words go.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use barkeeper_host::{Config, Opened};
+use barkeeper_records::AccountId;
+
+use crate::env;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// How other processes are told who has the store.
+pub(crate) const PROGRAM: &str = "barkeeper";
+
+/// What every command is run with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    store: Option<PathBuf>,
+    pub(crate) format: Format,
+    pub(crate) quiet: bool,
+    colour: bool,
+}
+
+impl Context {
+    pub(crate) fn new(store: Option<PathBuf>, format: Format, quiet: bool) -> Self {
+        let colour = io::stderr().is_terminal() && !env::no_color();
+        Self { store, format, quiet, colour }
+    }
+
+    /// The store's folder.
+    pub(crate) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.store.clone().or_else(env::default_store);
+        Ok(folder.ok_or_else(|| {
+            Failure::usage("no store is named")
+                .hint(format!("give --store DIR, or set {}", env::STORE))
+        })?)
+    }
+
+    /// Opens the store.
+    pub(crate) fn open(&self) -> anyhow::Result<Opened> {
+        Ok(barkeeper_host::open(&self.folder()?, PROGRAM)?)
+    }
+
+    /// The account that is meant: the one that was named, else the configured one.
+    pub(crate) fn account(&self, named: Option<&AccountId>, config: &Config) -> anyhow::Result<AccountId> {
+        let found = named.or(config.account.as_ref()).cloned();
+        Ok(found.ok_or_else(|| {
+            Failure::usage("no account is named")
+                .hint("give --account NAME, or set `account` below [defaults] in barkeeper.toml")
+        })?)
+    }
+
+    /// Says something to people.
+    pub(crate) fn say(&self, words: impl Display) {
+        if !self.quiet {
+            to_stderr(format_args!("{words}\n"));
+        }
+    }
+
+    /// Warns people, quiet or not: what is printed is not all there is to know.
+    pub(crate) fn warn(&self, words: impl Display) {
+        to_stderr(format_args!("{} {words}\n", self.marked("33", "warning:")));
+    }
+
+    /// Says why it failed and what may help.
+    pub(crate) fn fail(&self, error: &anyhow::Error) {
+        let mut said = error.to_string();
+        to_stderr(format_args!("{} {said}\n", self.marked("31", "error:")));
+        for cause in error.chain().skip(1) {
+            let cause = cause.to_string();
+            // Many messages end with their cause already.
+            if !said.contains(&cause) {
+                to_stderr(format_args!("  because {cause}\n"));
+                said.push_str(&cause);
+            }
+        }
+        if let Some(hint) = crate::failure::hint(error, self.store.as_deref()) {
+            to_stderr(format_args!("{} {hint}\n", self.marked("36", "hint:")));
+        }
+    }
+
+    fn marked(&self, colour: &str, word: &str) -> String {
+        if self.colour { format!("\u{1b}[1;{colour}m{word}\u{1b}[0m") } else { word.to_owned() }
+    }
+
+    /// Asks a person to agree; where nobody can answer, `--yes` is needed.
+    pub(crate) fn agree(&self, question: &str, yes: bool) -> anyhow::Result<bool> {
+        if yes {
+            return Ok(true);
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::usage(format!("{question} Nobody is here to answer"))
+                .hint("give --yes to go on, or --dry-run to see what would happen")
+                .into());
+        }
+        to_stderr(format_args!("{question} [y/N] "));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+/// Writes words; a closed stderr is nobody's failure.
+fn to_stderr(words: fmt::Arguments<'_>) {
+    io::stderr().write_fmt(words).unwrap_or_default();
+}
+
+/// Says that something is not there.
+pub(crate) fn not_found(what: impl Display) -> anyhow::Error {
+    Failure::new(Exit::NotFound, what.to_string()).into()
+}
+
+/// A path as a person would type it: relative to where they are, if it lies below.
+pub(crate) fn shown(path: &Path) -> String {
+    let below = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    let text = below.as_deref().unwrap_or(path).display().to_string();
+    if text.contains(' ') { format!("\"{text}\"") } else { text }
+}

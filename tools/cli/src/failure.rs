@@ -1,0 +1,178 @@
+//! `Failure`, exit codes of errors, and hints: what went wrong, for scripts and for people.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+
+use barkeeper::{CommitError, MaintenanceError, OpenError, ReadError};
+use barkeeper_host::{ConfigError, ImportError, StartError, SyncError, WalkError};
+
+use crate::exit::Exit;
+
+/// An error of the command line itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// How the program ends with this error.
+pub(crate) fn exit(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(exit_of).unwrap_or(Exit::Findings)
+}
+
+fn exit_of(cause: &(dyn Error + 'static)) -> Option<Exit> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(failure.exit);
+    }
+    if let Some(error) = cause.downcast_ref::<StartError>() {
+        return match error {
+            StartError::Store(error) => Some(of_open(error)),
+            StartError::Config(error) => Some(of_config(error)),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<OpenError>() {
+        return Some(of_open(error));
+    }
+    if let Some(error) = cause.downcast_ref::<CommitError>() {
+        return Some(of_commit(error));
+    }
+    if let Some(error) = cause.downcast_ref::<ReadError>() {
+        return Some(of_read(error));
+    }
+    if let Some(error) = cause.downcast_ref::<MaintenanceError>() {
+        return Some(of_maintenance(error));
+    }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return Some(of_config(error));
+    }
+    if let Some(ImportError::Walk(error)) = cause.downcast_ref::<ImportError>() {
+        return Some(of_walk(error));
+    }
+    if let Some(error) = cause.downcast_ref::<SyncError>() {
+        return of_sync(error);
+    }
+    cause.downcast_ref::<io::Error>().and_then(of_io)
+}
+
+fn of_open(error: &OpenError) -> Exit {
+    match error {
+        OpenError::NotFound { .. } => Exit::NotFound,
+        OpenError::InUse { .. } => Exit::InUse,
+        OpenError::Damaged { .. } | OpenError::Segment(_) => Exit::Damaged,
+        OpenError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
+        _ => Exit::Findings,
+    }
+}
+
+fn of_read(error: &ReadError) -> Exit {
+    match error {
+        _ if error.is_damage() => Exit::Damaged,
+        ReadError::Reopen => Exit::Down,
+        ReadError::Io { source } => of_io(source).unwrap_or(Exit::Findings),
+        _ => Exit::Findings,
+    }
+}
+
+fn of_commit(error: &CommitError) -> Exit {
+    match error {
+        CommitError::DiskFull => Exit::DiskFull,
+        CommitError::Failed { .. } => Exit::Down,
+        CommitError::Read(error) => of_read(error),
+        CommitError::NoPosition(_) | CommitError::NoTrade(_) => Exit::NotFound,
+        CommitError::Maintenance(error) => of_maintenance(error),
+        _ => Exit::Findings,
+    }
+}
+
+fn of_maintenance(error: &MaintenanceError) -> Exit {
+    match error {
+        MaintenanceError::Open(error) => of_open(error),
+        MaintenanceError::Read(error) => of_read(error),
+        MaintenanceError::Commit(error) => of_commit(error),
+        MaintenanceError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
+        _ => Exit::Findings,
+    }
+}
+
+fn of_config(error: &ConfigError) -> Exit {
+    match error {
+        ConfigError::NoTarget { .. } => Exit::NotFound,
+        ConfigError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
+        _ => Exit::Findings,
+    }
+}
+
+fn of_walk(error: &WalkError) -> Exit {
+    match error {
+        WalkError::NotFound { .. } => Exit::NotFound,
+        _ => Exit::Findings,
+    }
+}
+
+fn of_sync(error: &SyncError) -> Option<Exit> {
+    error.is_unreachable().then_some(Exit::Unreachable)
+}
+
+fn of_io(error: &io::Error) -> Option<Exit> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Exit::DiskFull),
+        io::ErrorKind::NotFound => Some(Exit::NotFound),
+        _ => None,
+    }
+}
+
+/// What may help, with a command that works.
+pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String> {
+    let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
+    if let Some(hint) = failure.and_then(|failure| failure.hint.clone()) {
+        return Some(hint);
+    }
+    let with_store = store.map_or_else(String::new, |folder| format!(" --store {}", crate::context::shown(folder)));
+    let start = error.chain().find_map(|cause| cause.downcast_ref::<StartError>());
+    if let Some(StartError::Store(OpenError::NotEmpty { .. })) = start {
+        return Some("name a folder that is empty or does not exist yet".to_owned());
+    }
+    let text = match exit(error) {
+        Exit::NotFound if matches!(start, Some(StartError::Store(_))) => {
+            format!("`barkeeper init{with_store}` makes a store there")
+        }
+        Exit::InUse => "close the other program, or wait until it is done".to_owned(),
+        Exit::Damaged => format!("`barkeeper verify{with_store}` lists what is damaged; nothing was changed"),
+        Exit::Down => "run the command again: the store is opened anew and says what was committed".to_owned(),
+        Exit::DiskFull => "free some space; what is stored can be read meanwhile".to_owned(),
+        Exit::Unreachable => format!("`barkeeper sync status{with_store}` shows what is known of the targets"),
+        _ => return conflict_hint(error),
+    };
+    Some(text)
+}
+
+fn conflict_hint(error: &anyhow::Error) -> Option<String> {
+    let commit = error.chain().find_map(|cause| cause.downcast_ref::<CommitError>());
+    match commit {
+        Some(CommitError::Conflict { .. }) => Some(
+            "give --on-conflict replace to take the new bars (the old ones stay as revisions), or --on-conflict keep"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! `barkeeper`: the command line. It reads arguments, asks the store, and prints; nothing else.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to people and to pipes is what it is for")]
+
+mod cli;
+mod commands;
+mod context;
+mod env;
+mod exit;
+mod failure;
+mod output;
+mod progress;
+mod values;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout and is no failure; a closed pipe is none either.
+            error.print().unwrap_or_default();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let context = cli.context();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let result = cli.command.run(&context, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    match result {
+        Ok(exit) => exit.into(),
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => {
+            drop(out.into_parts());
+            Exit::Done.into()
+        }
+        Err(error) => {
+            out.flush().unwrap_or_default();
+            context.fail(&error);
+            failure::exit(&error).into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let of = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(of)
+}

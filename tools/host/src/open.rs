@@ -1,0 +1,81 @@
+//! Opens and creates stores with what their configuration says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use barkeeper::{OpenError, Store, StoreOptions};
+use barkeeper_records::{AccountId, CalendarKind};
+
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::config_file::ConfigFile;
+
+/// Why a store could not be opened or created.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
+/// An open store and its configuration.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<Store>,
+    /// What `barkeeper.toml` said when it was opened.
+    pub config: Config,
+}
+
+/// What a new store is told.
+#[derive(Debug, Clone, Default)]
+pub struct InitSettings {
+    /// Which days are trading days.
+    pub calendar: CalendarKind,
+    /// A list of open days, relative to the store's folder.
+    pub open_days: Option<String>,
+    /// The account that is meant where none is named; `main` without it.
+    pub account: Option<AccountId>,
+}
+
+/// What a store is opened with: the machine's clock and the configured calendar.
+pub fn store_options(config: &Config, program: &str) -> StoreOptions {
+    let mut options = StoreOptions::new(Arc::new(SystemClock));
+    options.calendar = config.calendar.clone();
+    program.clone_into(&mut options.program);
+    options
+}
+
+/// Opens the store in a folder. `program` is what other processes are told about who has it.
+///
+/// # Errors
+/// `Config` before anything is opened, `Store`.
+pub fn open(folder: &Path, program: &str) -> Result<Opened, StartError> {
+    let config = Config::load(folder)?;
+    let store = Store::open(folder, store_options(&config, program))?;
+    Ok(Opened { store: Arc::new(store), config })
+}
+
+/// Creates a store in a new or empty folder and writes its configuration.
+///
+/// # Errors
+/// `Store` where the folder is not empty or cannot be written, `Config` for a list of open days that
+/// cannot be read; the store is there then, with the configuration's defaults.
+pub fn create(folder: &Path, settings: &InitSettings, program: &str) -> Result<Opened, StartError> {
+    let store = Store::create(folder, store_options(&Config::default(), program))?;
+    store.close().map_err(|error| ConfigError::Io {
+        path: folder.to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    let mut file = ConfigFile::template(folder)?;
+    file.set_calendar(settings.calendar, settings.open_days.as_deref());
+    if let Some(account) = &settings.account {
+        file.set_account(account);
+    }
+    file.save()?;
+    open(folder, program)
+}

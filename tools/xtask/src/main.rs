@@ -1,0 +1,66 @@
+//! `cargo xtask`: the checks and the test run of this repository, one command a file.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks through them")]
+
+mod ci;
+mod deny;
+mod layers;
+mod python;
+mod signatures;
+mod source;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The checks and the test run of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Every gate: format, clippy, docs, layers, tidy, licences, tests
+    Ci {
+        /// Leave the tests out
+        #[arg(long = "static")]
+        static_only: bool,
+    },
+    /// Who may depend on whom
+    Layers,
+    /// House rules over every tracked and new file
+    Tidy,
+    /// All suites: unit, integration and doc tests, the README recipes included
+    Test {
+        /// Handed on to `cargo nextest run` (or `cargo test` where nextest is missing)
+        #[arg(last = true, value_name = "ARGS")]
+        extra: Vec<OsString>,
+    },
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    let workspace = Workspace::load()?;
+    match task {
+        Task::Ci { static_only } => ci::run(&workspace, *static_only),
+        Task::Layers => layers::run(&workspace),
+        Task::Tidy => tidy::run(&workspace),
+        Task::Test { extra } => test::run(&workspace, extra),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
