@@ -30,7 +30,11 @@ pub(crate) enum Task {
     Seal(Box<SealPlan>),
     Register(String),
     Forget(String),
-    Stamp { table: Table, keys: Vec<Vec<Value>>, above: Version },
+    Stamp {
+        table: Table,
+        keys: Vec<Vec<Value>>,
+        above: Version,
+    },
     /// Only what waits in memory: relaxed values, acknowledgements.
     Fold,
 }
@@ -350,10 +354,16 @@ impl Session<'_, '_> {
         }
     }
 
-    fn operate(&mut self, operation: &Operation, calendar: &barkeeper_records::Calendar) -> CommitResult<Outcome> {
+    fn operate(
+        &mut self,
+        operation: &Operation,
+        calendar: &barkeeper_records::Calendar,
+    ) -> CommitResult<Outcome> {
         match operation {
             Operation::RecordTrade(trade) => self.record_trade(trade),
-            Operation::VoidTrade { trade_id, voids, ts, remark } => self.void_trade(*trade_id, *voids, *ts, remark),
+            Operation::VoidTrade { trade_id, voids, ts, remark } => {
+                self.void_trade(*trade_id, *voids, *ts, remark)
+            }
             Operation::OpenPosition { key, day, quantity, price } => self.enter(key, *day, *quantity, *price),
             Operation::AddPosition { key, quantity, price } => self.add_to(key, *quantity, *price),
             Operation::ReducePosition { key, quantity } => self.take_from(key, *quantity),
@@ -364,8 +374,12 @@ impl Session<'_, '_> {
             Operation::IncrementHeldDays { account, book, day, catch_up } => {
                 Ok(Outcome::Increment(self.increment(calendar, account, book, *day, *catch_up)?))
             }
-            Operation::SetIncrementedOn { account, book, day } => self.set_incremented_on(account, book, *day),
-            Operation::UpdateExtremes { account, book, updates } => self.update_extremes(account, book, updates),
+            Operation::SetIncrementedOn { account, book, day } => {
+                self.set_incremented_on(account, book, *day)
+            }
+            Operation::UpdateExtremes { account, book, updates } => {
+                self.update_extremes(account, book, updates)
+            }
             Operation::SetExtremes { key, highest, lowest } => self.set_extremes(key, *highest, *lowest),
             Operation::PutBars { run, on_conflict } => self.put_bars(run, *on_conflict),
             Operation::PutCrossSection { interval, adjustment, bars, on_conflict } => {
@@ -467,7 +481,11 @@ impl Inner {
             let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
             targets.acknowledged.values().min().map_or(head.lsn, |lsn| lsn.0)
         };
-        if head.tail > head.lsn || (head.tail > needed && head.log_bytes <= limits::LOG_BYTES && !self.log_is_old(tables, &head)?) {
+        if head.tail > head.lsn
+            || (head.tail > needed
+                && head.log_bytes <= limits::LOG_BYTES
+                && !self.log_is_old(tables, &head)?)
+        {
             return Ok(());
         }
         let over = head.log_bytes > limits::LOG_BYTES || self.log_is_old(tables, &head)?;
@@ -502,6 +520,7 @@ impl Inner {
         let key = keys::log(Lsn(head.tail), 0);
         let record: Option<barkeeper_storage::LogV1> = tables.row(Tab::Log, &key)?;
         let now = self.options.clock.now().millis();
-        Ok(record.is_some_and(|record| now.saturating_sub(record.written_ms()) > limits::LOG_AGE_NS / 1_000_000))
+        Ok(record
+            .is_some_and(|record| now.saturating_sub(record.written_ms()) > limits::LOG_AGE_NS / 1_000_000))
     }
 }

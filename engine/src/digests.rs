@@ -36,7 +36,8 @@ impl DigestChanges {
     pub(crate) fn apply(self, staged: &mut Staged<'_, '_>, lsn: Lsn) -> ReadResult<()> {
         for (bucket, change) in self.0 {
             let key = keys::bucket(&bucket);
-            let mut digest = staged.row::<DigestV1>(Tab::Digests, &key)?.map_or_else(Digest::default, |d| d.read().0);
+            let mut digest =
+                staged.row::<DigestV1>(Tab::Digests, &key)?.map_or_else(Digest::default, |d| d.read().0);
             digest.merge(&change);
             staged.put_row(Tab::Digests, key, &DigestV1::of(&digest, lsn));
         }

@@ -245,7 +245,9 @@ pub enum MaintenanceError {
         path: PathBuf,
     },
     /// Live files alone do not hold every row exactly once.
-    #[error("the files alone are not exact: {hot} rows are hot and {overlaps} series overlap or have removed bars")]
+    #[error(
+        "the files alone are not exact: {hot} rows are hot and {overlaps} series overlap or have removed bars"
+    )]
     NotExact {
         /// Rows that are not in a file yet.
         hot: u64,

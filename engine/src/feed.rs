@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 
 use barkeeper_records::{
-    AccountId, Bucket, BucketDigest, Change, ChangeFeed, Cursor, FeedError, InstrumentId, LogBounds, Lsn, Page,
-    PositionKey, RangeTombstone, Row, SeriesKey, StoreIdentity, Table, Timestamp, TradeId, Value, Version, limits,
+    AccountId, Bucket, BucketDigest, Change, ChangeFeed, Cursor, FeedError, InstrumentId, LogBounds, Lsn,
+    Page, PositionKey, RangeTombstone, Row, SeriesKey, StoreIdentity, Table, Timestamp, TradeId, Value,
+    Version, limits,
 };
 use barkeeper_storage::{
     BarHasher, DigestV1, HeadV1, LogEntry, LogV1, StoredPosition, StoredRow, VersionedBar, keys, rowview,
@@ -262,7 +263,12 @@ fn trade_row(snapshot: &Snapshot, id: TradeId, lsn: Lsn) -> ReadResult<Option<Ro
     }))
 }
 
-fn book_row(snapshot: &Snapshot, account: &AccountId, book: &barkeeper_records::BookId, lsn: Lsn) -> ReadResult<Option<Row>> {
+fn book_row(
+    snapshot: &Snapshot,
+    account: &AccountId,
+    book: &barkeeper_records::BookId,
+    lsn: Lsn,
+) -> ReadResult<Option<Row>> {
     let row = snapshot.view().row::<barkeeper_storage::BookV1>(Tab::Books, &keys::book(account, book))?;
     let Some(row) = row else { return Ok(None) };
     let (day, version) = row.read()?;
@@ -360,17 +366,23 @@ impl ChangeFeed for Feed {
     fn digests(&self, table: Table) -> Result<Vec<BucketDigest>, FeedError> {
         let snapshot = self.snapshot()?;
         let mut found = Vec::new();
-        let scanned = snapshot.view().scan_prefix(Tab::Digests, &keys::buckets_of(table), &mut |key, value| {
-            let bucket = keys::read_bucket(key).ok_or_else(|| missing("bucket key"))?;
-            let (digest, last_lsn) = DigestV1::from_bytes(key, value)?.read();
-            found.push(BucketDigest { bucket, digest, last_lsn });
-            Ok(ControlFlow::Continue(()))
-        });
+        let scanned =
+            snapshot.view().scan_prefix(Tab::Digests, &keys::buckets_of(table), &mut |key, value| {
+                let bucket = keys::read_bucket(key).ok_or_else(|| missing("bucket key"))?;
+                let (digest, last_lsn) = DigestV1::from_bytes(key, value)?.read();
+                found.push(BucketDigest { bucket, digest, last_lsn });
+                Ok(ControlFlow::Continue(()))
+            });
         scanned.map_err(|error| FeedError::Store(Box::new(error)))?;
         Ok(found)
     }
 
-    fn bucket_rows(&self, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> Result<Vec<Row>, FeedError> {
+    fn bucket_rows(
+        &self,
+        bucket: &Bucket,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, FeedError> {
         let snapshot = self.snapshot()?;
         let rows = match bucket.table {
             Table::Bars => bar_bucket(&snapshot, bucket, after, limit),
@@ -406,7 +418,12 @@ impl ChangeFeed for Feed {
     }
 }
 
-fn bar_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> ReadResult<Vec<Row>> {
+fn bar_bucket(
+    snapshot: &Snapshot,
+    bucket: &Bucket,
+    after: Option<&[Value]>,
+    limit: usize,
+) -> ReadResult<Vec<Row>> {
     let bad = || missing("bucket of bars");
     let (interval, adjustment, group) = rowview::bar_group_parts(&bucket.group).ok_or_else(bad)?;
     let after = after.map(|key| rowview::bar_key_of(key).ok_or_else(bad)).transpose()?;
@@ -440,7 +457,12 @@ fn bar_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>, lim
     Ok(rows)
 }
 
-fn trade_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> ReadResult<Vec<Row>> {
+fn trade_bucket(
+    snapshot: &Snapshot,
+    bucket: &Bucket,
+    after: Option<&[Value]>,
+    limit: usize,
+) -> ReadResult<Vec<Row>> {
     let account = AccountId::new(&bucket.group).map_err(|_| missing("bucket of trades"))?;
     let start = i64::from(bucket.period).saturating_mul(limits::PERIOD_NS);
     let from = keys::trades_from(&account, Timestamp::from_nanos(start));
@@ -460,7 +482,12 @@ fn trade_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>, l
     Ok(rows.into_iter().flatten().collect())
 }
 
-fn account_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> ReadResult<Vec<Row>> {
+fn account_bucket(
+    snapshot: &Snapshot,
+    bucket: &Bucket,
+    after: Option<&[Value]>,
+    limit: usize,
+) -> ReadResult<Vec<Row>> {
     let account = AccountId::new(&bucket.group).map_err(|_| missing("bucket of an account"))?;
     let mut rows = Vec::new();
     if bucket.table == Table::Positions {
@@ -475,7 +502,8 @@ fn account_bucket(snapshot: &Snapshot, bucket: &Bucket, after: Option<&[Value]>,
         }
     }
     // Store keys and row keys have the same order, so the place behind `after` is found by its key.
-    let skip = after.and_then(|after| rows.iter().position(|row| row.key == after)).map_or(0, |place| place + 1);
+    let skip =
+        after.and_then(|after| rows.iter().position(|row| row.key == after)).map_or(0, |place| place + 1);
     Ok(rows.into_iter().skip(skip).take(limit).collect())
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarError, BarRun, Batch, Bucket, Digest, ImportRecord, Interval, Lsn, OnConflict, Operation,
-    Outcome, SeriesKey, Table, Timestamp, Version,
+    AdjustmentTag, Bar, BarError, BarRun, Batch, Bucket, Digest, ImportRecord, Interval, Lsn, OnConflict,
+    Operation, Outcome, SeriesKey, Table, Timestamp, Version,
 };
 use barkeeper_storage::{BarHasher, LogEntry, RevisionV1, VersionedBar, keys, rowview};
 
@@ -169,7 +169,8 @@ fn import_small(
             one.plan.inserts.binary_search_by_key(&ts, |bar| bar.ts).is_ok()
                 || one.plan.replaces.binary_search_by_key(&ts, |(bar, _)| bar.ts).is_ok()
         };
-        let bars = series.get(&one.series).into_iter().flatten().filter(|bar| wanted(bar.ts)).copied().collect();
+        let bars =
+            series.get(&one.series).into_iter().flatten().filter(|bar| wanted(bar.ts)).copied().collect();
         let run = BarRun::new(one.series, bars).map_err(|(_, error)| error)?;
         batch = batch.with(Operation::PutBars { run, on_conflict });
     }
@@ -246,7 +247,8 @@ impl Session<'_, '_> {
             self.touch(one.series, Touch::Change);
             inserted += one.plan.inserts.len() as u64;
             replaced += one.plan.replaces.len() as u64;
-            let all = one.plan.inserts.iter().chain(one.plan.replaces.iter().map(|(bar, _)| bar)).map(|bar| bar.ts);
+            let all =
+                one.plan.inserts.iter().chain(one.plan.replaces.iter().map(|(bar, _)| bar)).map(|bar| bar.ts);
             if let (Some(from), Some(to)) = (all.clone().min(), all.max()) {
                 self.log(LogEntry::Series { series: one.series, from, to });
             }

@@ -19,7 +19,12 @@ pub(crate) struct Bars<'a, V> {
 
 impl<V: View> Bars<'_, V> {
     /// The bars of a series from `from` to `to`, both included, ascending.
-    pub(crate) fn range(&self, series: &SeriesKey, from: Timestamp, to: Timestamp) -> ReadResult<Vec<VersionedBar>> {
+    pub(crate) fn range(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> ReadResult<Vec<VersionedBar>> {
         let mut found = Winners::new(self.tombstones(series)?);
         self.cold(series, from, to, &mut found)?;
         self.hot(series, from, to, &mut found)?;
@@ -50,7 +55,13 @@ impl<V: View> Bars<'_, V> {
     }
 
     /// A `ts` from which on there are probably at least `count` bars.
-    fn window_start(&self, series: &SeriesKey, to: Timestamp, first: Timestamp, count: usize) -> ReadResult<Timestamp> {
+    fn window_start(
+        &self,
+        series: &SeriesKey,
+        to: Timestamp,
+        first: Timestamp,
+        count: usize,
+    ) -> ReadResult<Timestamp> {
         let step = match series.interval.nanos() {
             // Sessions cover a fifth of the clock, and a weekend has two days.
             Some(nanos) => nanos.saturating_mul(5),
@@ -69,7 +80,11 @@ impl<V: View> Bars<'_, V> {
                 return Ok(false);
             }
         }
-        let delta = self.view.last(Tab::Delta, &keys::bar(series, from), &keys::after_prefix(&keys::series(series)))?;
+        let delta = self.view.last(
+            Tab::Delta,
+            &keys::bar(series, from),
+            &keys::after_prefix(&keys::series(series)),
+        )?;
         let prefix = keys::bars_of(series.interval, series.adjustment);
         let slab = keys::slab(series.interval, series.adjustment, from);
         let slabs = self.view.last(Tab::Slabs, &slab, &keys::after_prefix(&prefix))?;
@@ -216,7 +231,13 @@ impl<V: View> Bars<'_, V> {
         })
     }
 
-    fn slabs(&self, series: &SeriesKey, from: Timestamp, to: Timestamp, found: &mut Winners) -> ReadResult<()> {
+    fn slabs(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+        found: &mut Winners,
+    ) -> ReadResult<()> {
         let SeriesKey { interval, adjustment, instrument } = *series;
         let floor = keys::slab(interval, adjustment, from);
         let mut upper = successor(keys::chunk(interval, adjustment, to, &instrument));

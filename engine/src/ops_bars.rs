@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, Bucket, InstrumentId, Interval, OnConflict, Outcome, RangeTombstone, SeriesKey,
-    Table, Timestamp, limits,
+    AdjustmentTag, Bar, BarRun, Bucket, InstrumentId, Interval, OnConflict, Outcome, RangeTombstone,
+    SeriesKey, Table, Timestamp, limits,
 };
 use barkeeper_storage::{
-    BarHasher, BarV1, CHUNK_INSTRUMENTS, ChunkView, LogEntry, RevisionV1, StoredRow, TombstoneV1, VersionedBar,
-    encode_chunk, keys, rowview,
+    BarHasher, BarV1, CHUNK_INSTRUMENTS, ChunkView, LogEntry, RevisionV1, StoredRow, TombstoneV1,
+    VersionedBar, encode_chunk, keys, rowview,
 };
 
 use crate::error::{CommitError, CommitResult, ReadResult, missing};
@@ -79,14 +79,21 @@ impl Plan {
         }
         match conflict {
             None => Ok(()),
-            Some((bars, series, largest, first)) => Err(CommitError::Conflict { bars, series, largest, first }),
+            Some((bars, series, largest, first)) => {
+                Err(CommitError::Conflict { bars, series, largest, first })
+            }
         }
     }
 }
 
 impl Session<'_, '_> {
     /// Compares a run with what is stored, without a look at the bars where none can be there.
-    pub(crate) fn plan(&mut self, series: &SeriesKey, bars: &[Bar], on_conflict: OnConflict) -> CommitResult<Plan> {
+    pub(crate) fn plan(
+        &mut self,
+        series: &SeriesKey,
+        bars: &[Bar],
+        on_conflict: OnConflict,
+    ) -> CommitResult<Plan> {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Ok(Plan::default()) };
         let stat = self.stat(series)?;
         let apart = stat.count == 0 || first.ts.nanos() > stat.last || last.ts.nanos() < stat.first;
@@ -232,7 +239,12 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn delete_bars(&mut self, series: &SeriesKey, from: Timestamp, to: Timestamp) -> CommitResult<Outcome> {
+    pub(crate) fn delete_bars(
+        &mut self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> CommitResult<Outcome> {
         let last = Timestamp::from_nanos(to.nanos().saturating_sub(1));
         let stored = if from < to { self.bars().range(series, from, last)? } else { Vec::new() };
         let deleted = stored.len() as u64;
@@ -300,7 +312,11 @@ impl Session<'_, '_> {
 /// The most bars that batches may bring to the hot tier.
 pub(crate) fn check_size(bars: usize) -> CommitResult<()> {
     let limit = limits::BATCH_BARS;
-    if bars > limit { Err(CommitError::Limit { what: "bars of a batch", found: bars, limit }) } else { Ok(()) }
+    if bars > limit {
+        Err(CommitError::Limit { what: "bars of a batch", found: bars, limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn outcome(plan: &Plan) -> Outcome {

@@ -24,7 +24,10 @@ pub(crate) fn read_position(view: &impl View, key: &PositionKey) -> ReadResult<O
 }
 
 /// The stored rows of all positions whose keys begin with a prefix, in the order of keys.
-pub(crate) fn read_positions(view: &impl View, prefix: &[u8]) -> ReadResult<Vec<(PositionKey, StoredPosition)>> {
+pub(crate) fn read_positions(
+    view: &impl View,
+    prefix: &[u8],
+) -> ReadResult<Vec<(PositionKey, StoredPosition)>> {
     let mut found = Vec::new();
     view.scan_prefix(Tab::Positions, prefix, &mut |key, value| {
         let owner = keys::read_position(key).ok_or_else(|| missing("position key"))?;
@@ -36,7 +39,11 @@ pub(crate) fn read_positions(view: &impl View, prefix: &[u8]) -> ReadResult<Vec<
 }
 
 /// The trading day of a book's last increment.
-pub(crate) fn read_book(view: &impl View, account: &AccountId, book: &BookId) -> ReadResult<Option<TradingDay>> {
+pub(crate) fn read_book(
+    view: &impl View,
+    account: &AccountId,
+    book: &BookId,
+) -> ReadResult<Option<TradingDay>> {
     match view.row::<BookV1>(Tab::Books, &keys::book(account, book))? {
         Some(row) => Ok(Some(row.read()?.0)),
         None => Ok(None),
@@ -143,7 +150,9 @@ impl Session<'_, '_> {
     pub(crate) fn set_position(&mut self, position: Position) -> CommitResult<Outcome> {
         let stored = read_position(&self.staged, &position.key)?;
         let same_entry = stored.filter(|row| {
-            row.position.as_ref().is_some_and(|p| p.status == PositionStatus::Open && p.opened_on == position.opened_on)
+            row.position
+                .as_ref()
+                .is_some_and(|p| p.status == PositionStatus::Open && p.opened_on == position.opened_on)
         });
         let entry = same_entry.map_or(self.lsn.0, |row| row.entry);
         self.write_position(position, entry)
@@ -200,8 +209,14 @@ impl Session<'_, '_> {
             },
         };
         let day = shown.unwrap_or_else(|closed| closed);
-        let mut outcome =
-            IncrementOutcome { done: false, day, positions: 0, missed: Vec::new(), caught_up: false, refusal: None };
+        let mut outcome = IncrementOutcome {
+            done: false,
+            day,
+            positions: 0,
+            missed: Vec::new(),
+            caught_up: false,
+            refusal: None,
+        };
         if shown.is_err() || !calendar.is_open(day) {
             outcome.refusal = Some(Refusal::NotATradingDay { day, next: calendar.next_open(day) });
             return Ok(outcome);
@@ -211,7 +226,8 @@ impl Session<'_, '_> {
             outcome.refusal = Some(Refusal::AlreadyDone { last });
             return Ok(outcome);
         }
-        outcome.missed = last.map_or_else(Vec::new, |last| calendar.open_between(last, day, limits::MISSED_DAYS));
+        outcome.missed =
+            last.map_or_else(Vec::new, |last| calendar.open_between(last, day, limits::MISSED_DAYS));
         outcome.caught_up = catch_up && !outcome.missed.is_empty();
         let step = 1 + if catch_up { u32::try_from(outcome.missed.len()).unwrap_or(0) } else { 0 };
         for (_, row) in read_positions(&self.staged, &keys::book(account, book))? {
@@ -257,7 +273,8 @@ impl Session<'_, '_> {
         let mut changed = 0;
         for update in updates {
             let update = update.born()?;
-            let key = PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
+            let key =
+                PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
             let Ok((mut position, entry)) = self.open_position(&key) else { continue };
             let extreme = Extreme { high: update.high, low: update.low, entry };
             if extreme.changes(&position, entry) {
@@ -311,9 +328,5 @@ impl Session<'_, '_> {
 }
 
 fn check_quantity(key: &PositionKey, quantity: Decimal) -> CommitResult<()> {
-    if quantity > Decimal::ZERO {
-        Ok(())
-    } else {
-        Err(CommitError::Quantity { key: key.clone(), quantity })
-    }
+    if quantity > Decimal::ZERO { Ok(()) } else { Err(CommitError::Quantity { key: key.clone(), quantity }) }
 }

@@ -1,8 +1,6 @@
 //! Operations on the trade log and on import records.
 
-use barkeeper_records::{
-    Bucket, ImportRecord, Outcome, Table, Timestamp, TradeId, TradeKind, TradeRecord,
-};
+use barkeeper_records::{Bucket, ImportRecord, Outcome, Table, Timestamp, TradeId, TradeKind, TradeRecord};
 use barkeeper_storage::{ImportV1, LinkV1, TradeV1, keys, row_hash, rowview};
 
 use crate::error::{CommitError, CommitResult, ReadResult, missing};
@@ -43,7 +41,8 @@ impl Session<'_, '_> {
             let key = keys::external_id(&trade.account, trade.trading_day, external);
             if let Some(LinkV1 { to: id }) = self.staged.row(Tab::TradesByExternalId, &key)? {
                 let id = <[u8; 16]>::try_from(id.as_slice()).map_err(|_| missing("trade id"))?;
-                let (first, _) = read_trade(&self.staged, keys::id_of(id))?.ok_or_else(|| missing("trade record"))?;
+                let (first, _) =
+                    read_trade(&self.staged, keys::id_of(id))?.ok_or_else(|| missing("trade record"))?;
                 return Ok(Outcome::TradeExists { trade_id: first.trade_id, strategy: first.strategy });
             }
             self.link(Tab::TradesByExternalId, key, keys::trade_id(trade.trade_id));

@@ -5,7 +5,8 @@ use std::fs;
 
 use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
-    Axis, NumberOfV1, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, VersionedBar, WrittenSegment, file_name,
+    Axis, NumberOfV1, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, VersionedBar, WrittenSegment,
+    file_name,
 };
 
 use crate::error::{CommitResult, MaintenanceError};
@@ -73,15 +74,20 @@ impl Inner {
     }
 
     /// Writes rows as segments, on both axes for bars of one day and longer, and moves them to their places.
-    pub(crate) fn prepare_segments(&self, common: Common, rows: &Rows) -> Result<Vec<Prepared>, MaintenanceError> {
+    pub(crate) fn prepare_segments(
+        &self,
+        common: Common,
+        rows: &Rows,
+    ) -> Result<Vec<Prepared>, MaintenanceError> {
         let instrument_axis = self.new_id();
         let day_axis = common.interval.is_daily_or_longer().then(|| self.new_id());
-        let mut prepared = vec![self.prepare(common, Axis::Instrument, instrument_axis, day_axis, |writer| {
-            for (instrument, bars) in rows {
-                writer.push_series(*instrument, bars)?;
-            }
-            Ok(())
-        })?];
+        let mut prepared =
+            vec![self.prepare(common, Axis::Instrument, instrument_axis, day_axis, |writer| {
+                for (instrument, bars) in rows {
+                    writer.push_series(*instrument, bars)?;
+                }
+                Ok(())
+            })?];
         if let Some(id) = day_axis {
             let mut days: BTreeMap<Timestamp, Vec<(InstrumentId, VersionedBar)>> = BTreeMap::new();
             for (instrument, bars) in rows {
@@ -119,7 +125,8 @@ impl Inner {
         self.step("forced and checked")?;
         let prepared = Prepared { id, twin, kind, digest, written };
         let place = self.place(&prepared);
-        folder::rename_durably(&staged, &place).map_err(|source| MaintenanceError::Io { path: place, source })?;
+        folder::rename_durably(&staged, &place)
+            .map_err(|source| MaintenanceError::Io { path: place, source })?;
         self.step("moved")?;
         Ok(prepared)
     }

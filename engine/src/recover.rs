@@ -39,9 +39,11 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         let place = dir.join(entry.path());
         if !place.exists() {
             let staged = dir.join(STAGING).join(entry.file_name());
-            folder::rename_durably(&staged, &place).map_err(|source| SegmentError::Io { path: place.clone(), source })?;
+            folder::rename_durably(&staged, &place)
+                .map_err(|source| SegmentError::Io { path: place.clone(), source })?;
         }
-        let found = fs::metadata(&place).map_err(|source| SegmentError::Io { path: place.clone(), source })?.len();
+        let found =
+            fs::metadata(&place).map_err(|source| SegmentError::Io { path: place.clone(), source })?.len();
         if found != entry.bytes {
             let detail = format!("{found} bytes long, published with {}", entry.bytes);
             return Err(SegmentError::Damaged { path: place, detail }.into());

@@ -123,22 +123,28 @@ fn read_hot(
     let end = before.map_or_else(|| keys::after_prefix(&prefix), |ts| keys::slab(interval, adjustment, ts));
     let mut next = None;
     let mut current = None;
-    snapshot.view().scan(Tab::Slabs, &keys::slab(interval, adjustment, from), &end, false, &mut |key, value| {
-        let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
-        if hot.total >= SEAL_ROWS && current != Some(ts) {
-            next = Some(ts);
-            return Ok(ControlFlow::Break(()));
-        }
-        current = Some(ts);
-        let chunk = ChunkView::read(key, ts, value)?;
-        for row in chunk.rows() {
-            let (instrument, row) = row?;
-            hot.rows.entry(instrument).or_default().push(row);
-        }
-        hot.total += chunk.len();
-        hot.read.push((Tab::Slabs, key.to_vec(), checksum(key, value), chunk.len() as u64));
-        Ok(ControlFlow::Continue(()))
-    })?;
+    snapshot.view().scan(
+        Tab::Slabs,
+        &keys::slab(interval, adjustment, from),
+        &end,
+        false,
+        &mut |key, value| {
+            let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
+            if hot.total >= SEAL_ROWS && current != Some(ts) {
+                next = Some(ts);
+                return Ok(ControlFlow::Break(()));
+            }
+            current = Some(ts);
+            let chunk = ChunkView::read(key, ts, value)?;
+            for row in chunk.rows() {
+                let (instrument, row) = row?;
+                hot.rows.entry(instrument).or_default().push(row);
+            }
+            hot.total += chunk.len();
+            hot.read.push((Tab::Slabs, key.to_vec(), checksum(key, value), chunk.len() as u64));
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
     let until = next.or(before).unwrap_or(Timestamp::MAX);
     snapshot.view().scan_prefix(Tab::Delta, &prefix, &mut |key, value| {
         let (series, row) = delta_row(key, value)?;
@@ -163,7 +169,9 @@ fn read_hot(
 fn settle(rows: &mut Vec<VersionedBar>, removed: &[RangeTombstone]) {
     rows.sort_by(|a, b| a.bar.ts.cmp(&b.bar.ts).then(b.version.cmp(&a.version)));
     rows.dedup_by_key(|row| row.bar.ts);
-    rows.retain(|row| !removed.iter().any(|t| t.from <= row.bar.ts && row.bar.ts < t.to && row.version < t.version));
+    rows.retain(|row| {
+        !removed.iter().any(|t| t.from <= row.bar.ts && row.bar.ts < t.to && row.version < t.version)
+    });
 }
 
 fn publish_hot(
@@ -208,7 +216,8 @@ impl Session<'_, '_> {
     pub(crate) fn publish_seal(&mut self, plan: SealPlan) -> CommitResult<Outcome> {
         let (mut moved, mut stayed) = (0, 0);
         for (tab, key, sum, rows) in plan.read {
-            let same = self.staged.with(tab, &key, |value| value.is_some_and(|v| checksum(&key, v) == sum))?;
+            let same =
+                self.staged.with(tab, &key, |value| value.is_some_and(|v| checksum(&key, v) == sum))?;
             if same {
                 self.staged.remove(tab, key);
                 moved += rows;

@@ -91,7 +91,8 @@ impl<'a, 'txn> Session<'a, 'txn> {
     pub(crate) fn advance(&mut self) -> CommitResult<()> {
         let device = self.version.device();
         let exhausted = |_: HlcError| CommitError::ClockExhausted;
-        self.version = Hlc::new(device, self.version).map_err(exhausted)?.next(self.now).map_err(exhausted)?;
+        self.version =
+            Hlc::new(device, self.version).map_err(exhausted)?.next(self.now).map_err(exhausted)?;
         Ok(())
     }
 
@@ -107,9 +108,12 @@ impl<'a, 'txn> Session<'a, 'txn> {
     /// Notes the change of one row.
     pub(crate) fn log_key(&mut self, table: Table, key: Vec<u8>) {
         self.changed = true;
-        let repeated = self.log.iter().rev().take(64).any(|entry| {
-            matches!(entry, LogEntry::Key { table: t, key: k } if *t == table && *k == key)
-        });
+        let repeated = self
+            .log
+            .iter()
+            .rev()
+            .take(64)
+            .any(|entry| matches!(entry, LogEntry::Key { table: t, key: k } if *t == table && *k == key));
         if !repeated {
             self.log.push(LogEntry::Key { table, key });
         }
@@ -219,7 +223,6 @@ impl<'a, 'txn> Session<'a, 'txn> {
         }
     }
 }
-
 
 pub(crate) fn read_number(view: &impl View, instrument: &InstrumentId) -> ReadResult<Option<u32>> {
     Ok(view.row::<NumberV1>(Tab::Instruments, instrument.as_bytes())?.map(|row| row.number))

@@ -11,14 +11,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, ChangeFeed, ExtremeUpdate, ImportRecord, InstrumentId,
-    Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
+    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, ChangeFeed, ExtremeUpdate, ImportRecord,
+    InstrumentId, Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
 };
 use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use crate::commit::{Queue, Task, check_batch};
-use crate::error::{CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing, read_error};
+use crate::error::{
+    CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing, read_error,
+};
 use crate::folder;
 use crate::manifest::SegmentCache;
 use crate::ops_positions::read_position;
@@ -202,7 +204,8 @@ impl Store {
         let mut widened = Vec::new();
         for update in updates {
             let update = update.born()?;
-            let key = PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
+            let key =
+                PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
             let Some(row) = read_position(snapshot.view(), &key)? else { continue };
             let Some(mut position) = row.position else { continue };
             snapshot.show_relaxed(&mut position, row.entry);
@@ -297,7 +300,9 @@ pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen => {
             OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }
         }
-        DatabaseError::Storage(redb::StorageError::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
+        DatabaseError::Storage(redb::StorageError::Io(source))
+            if source.kind() != io::ErrorKind::InvalidData =>
+        {
             OpenError::Io { path, source }
         }
         other => OpenError::Damaged { path, detail: other.to_string() },

@@ -20,7 +20,8 @@ impl Holding {
     /// Follows a fill; answers the profit of a sale, `None` where its cost is not known.
     fn follow(&mut self, trade: &TradeRecord) -> Option<Decimal> {
         let next = self.after(trade);
-        let (holding, profit) = next.map_or((Self::default(), None), |(holding, profit)| (holding, Some(profit)));
+        let (holding, profit) =
+            next.map_or((Self::default(), None), |(holding, profit)| (holding, Some(profit)));
         *self = holding;
         profit
     }

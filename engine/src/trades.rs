@@ -86,15 +86,15 @@ impl Snapshot {
             return self.view().scan(Tab::TradesByInstrument, &start, &end, true, &mut |key, _| {
                 let (ts, id) = keys::read_trade_by_instrument(key).ok_or_else(|| missing("trade key"))?;
                 let place = keys::trade(account, ts, id);
-                let row: TradeV1 = self.view().row(Tab::Trades, &place)?.ok_or_else(|| missing("trade record"))?;
+                let row: TradeV1 =
+                    self.view().row(Tab::Trades, &place)?.ok_or_else(|| missing("trade record"))?;
                 offer(row.read((account.clone(), ts, id))?.0)
             });
         }
         let start = keys::trades_from(account, from);
-        let end = query.to.map_or_else(
-            || keys::after_prefix(&keys::account(account)),
-            |to| keys::trades_from(account, to),
-        );
+        let end = query
+            .to
+            .map_or_else(|| keys::after_prefix(&keys::account(account)), |to| keys::trades_from(account, to));
         self.view().scan(Tab::Trades, &start, &end, true, &mut |key, value| {
             let owner = keys::read_trade(key).ok_or_else(|| missing("trade key"))?;
             offer(TradeV1::from_bytes(key, value)?.read(owner)?.0)

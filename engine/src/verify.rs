@@ -7,9 +7,9 @@ use std::path::Path;
 
 use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
 use barkeeper_storage::{
-    BarHasher, BarV1, BookV1, ChunkView, DigestV1, HeadV1, IdentityV1, ImportV1, LinkV1, LogV1, NumberOfV1, NumberV1,
-    PositionV1, RequestV1, RevisionV1, Segment, SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, TombstoneV1,
-    TradeV1, hash_file, keys, rowview,
+    BarHasher, BarV1, BookV1, ChunkView, DigestV1, HeadV1, IdentityV1, ImportV1, LinkV1, LogV1, NumberOfV1,
+    NumberV1, PositionV1, RequestV1, RevisionV1, Segment, SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow,
+    TombstoneV1, TradeV1, hash_file, keys, rowview,
 };
 use redb::Database;
 
@@ -104,7 +104,9 @@ fn check_database(dir: &Path, report: &mut VerifyReport) -> Result<(), OpenError
     };
     match db.check_integrity() {
         Ok(true) => {}
-        Ok(false) => report.misfit("store.redb", "the database's own check found damage and mended its structure"),
+        Ok(false) => {
+            report.misfit("store.redb", "the database's own check found damage and mended its structure")
+        }
         Err(error) => report.damage("store.redb", error.to_string()),
     }
     Ok(())
@@ -131,9 +133,11 @@ fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
             is::<TradeV1>(key, value)?.read(owner)?;
             Ok(())
         }
-        Tab::TradeIds | Tab::TradesByInstrument | Tab::TradesByExternalId | Tab::TradeVoids | Tab::RequestOrder => {
-            is::<LinkV1>(key, value).map(drop)
-        }
+        Tab::TradeIds
+        | Tab::TradesByInstrument
+        | Tab::TradesByExternalId
+        | Tab::TradeVoids
+        | Tab::RequestOrder => is::<LinkV1>(key, value).map(drop),
         Tab::Slabs => {
             let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(bad("chunk key"))?;
             ChunkView::read(key, ts, value)?.rows().try_for_each(|row| row.map(drop))?;
@@ -156,7 +160,9 @@ fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
         }
         Tab::Stats => is::<StatsPageV1>(key, value).map(drop),
         Tab::Instruments => is::<NumberV1>(key, value).map(drop),
-        Tab::Segments => is::<SegmentV1>(key, value)?.read(crate::manifest::id_of(key)?).map(drop).map_err(Into::into),
+        Tab::Segments => {
+            is::<SegmentV1>(key, value)?.read(crate::manifest::id_of(key)?).map(drop).map_err(Into::into)
+        }
         Tab::SegmentIndexes => is::<SegmentIndexV1>(key, value).map(drop),
         Tab::Log => is::<LogV1>(key, value).map(drop),
         Tab::Digests => is::<DigestV1>(key, value).map(drop),
@@ -281,7 +287,11 @@ impl Snapshot {
             }
             let span = bars.first().map(|b| b.bar.ts).zip(bars.last().map(|b| b.bar.ts));
             if bars.len() as u64 != stat.count || span != Some((stat.first, stat.last)) {
-                let detail = format!("{} bars are stored, {} are counted, or the span differs", bars.len(), stat.count);
+                let detail = format!(
+                    "{} bars are stored, {} are counted, or the span differs",
+                    bars.len(),
+                    stat.count
+                );
                 report.misfit(&stat.series.to_string(), detail);
             }
             report.bars += bars.len() as u64;
@@ -289,7 +299,10 @@ impl Snapshot {
         for (key, row) in read_positions(self.view(), &[])? {
             if let Some(position) = &row.position {
                 report.positions += 1;
-                digests.entry(account_bucket(Table::Positions, &key.account)).or_default().add(position_hash(position));
+                digests
+                    .entry(account_bucket(Table::Positions, &key.account))
+                    .or_default()
+                    .add(position_hash(position));
             }
         }
         for (account, book, day) in self.books()? {
@@ -299,7 +312,8 @@ impl Snapshot {
         for trade in self.trades(&TradeQuery { with_void: true, ..TradeQuery::default() })? {
             report.trades += 1;
             digests.entry(trade_bucket(&trade)).or_default().add(trade_hash(&trade));
-            let index = keys::trade_by_instrument(&trade.account, &trade.instrument, trade.ts, trade.trade_id);
+            let index =
+                keys::trade_by_instrument(&trade.account, &trade.instrument, trade.ts, trade.trade_id);
             let indexed = self.view().with(Tab::TradesByInstrument, &index, |value| value.is_some())?;
             if !indexed || self.trade(trade.trade_id)?.as_ref() != Some(&trade) {
                 report.misfit("trade log", format!("the indexes do not lead to trade {}", trade.trade_id));
@@ -308,7 +322,11 @@ impl Snapshot {
         Ok(digests)
     }
 
-    fn compare_digests(&self, mut live: BTreeMap<Bucket, Digest>, report: &mut VerifyReport) -> ReadResult<()> {
+    fn compare_digests(
+        &self,
+        mut live: BTreeMap<Bucket, Digest>,
+        report: &mut VerifyReport,
+    ) -> ReadResult<()> {
         let mut wrong = Vec::new();
         self.view().scan_prefix(Tab::Digests, &[], &mut |key, value| {
             let bucket = keys::read_bucket(key).ok_or_else(|| missing("bucket key"))?;

@@ -13,6 +13,8 @@ mod bucket;
 mod check;
 mod claim;
 mod compare;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod json;
 mod keys;

@@ -180,9 +180,8 @@ impl Mender<'_> {
             return Ok(());
         }
         let lost: Vec<&Difference> = mendable.iter().filter(|one| one.loses()).collect();
-        let save = |source| RepairError::Save { path: self.saved.path().to_owned(), source };
         if let Err(source) = self.saved.keep(&lost, self.now) {
-            return Err(save(source));
+            return Err(RepairError::Save { path: self.saved.path().to_owned(), source });
         }
         self.stamp(table, &mendable)?;
         let (rows, deletes) = self.present(table, &mendable)?;

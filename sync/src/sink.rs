@@ -142,8 +142,8 @@ pub enum Content {
 /// A target: a database that holds a copy of the store for people and other programs.
 ///
 /// Calls come from one thread, one after the other, and block. A call that fails leaves the target as it
-/// was before (`Transactional`) or with some of the rows applied (`Convergent`); afterwards only
-/// [`connect`](Sink::connect) is called. An implementation gives up on a silent server within 30 s, and
+/// was before (`Transactional`) or with some of the rows applied (`Convergent`); after any error but
+/// `Refused` only [`connect`](Sink::connect) is called next. An implementation gives up on a silent server within 30 s, and
 /// within 3 s where it waits for a lock, because a person who stops replication waits that long.
 ///
 /// Deliberately not here: retry and back-off, order between tables, scheduling, bisecting of refused

@@ -1,1 +1,13 @@
-//! Shared pieces of the tests that no crate can run alone.
+//! Shared pieces of the tests that no crate can run alone: a disk that forgets, a model of the store,
+//! and the comparison of both.
+
+pub mod digests;
+pub mod disk;
+pub mod examine;
+pub mod folder;
+mod ledger;
+pub mod market;
+pub mod model;
+pub mod rng;
+pub mod seed;
+pub mod workload;

@@ -326,7 +326,10 @@ mod tests {
 
     #[test]
     fn a_run_is_sorted_and_two_contents_of_one_key_are_an_error() {
-        let run = BarRun::new(series(), vec![bar("2024-01-03", 2.0), bar("2024-01-02", 1.0), bar("2024-01-03", 2.0)]);
+        let run = BarRun::new(
+            series(),
+            vec![bar("2024-01-03", 2.0), bar("2024-01-02", 1.0), bar("2024-01-03", 2.0)],
+        );
         let days: Vec<String> = run.unwrap().bars().iter().map(|b| b.trading_day.to_string()).collect();
         assert_eq!(days, ["2024-01-02", "2024-01-03"]);
         let error = BarRun::new(series(), vec![bar("2024-01-03", 2.0), bar("2024-01-03", 2.5)]).unwrap_err();

@@ -279,7 +279,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyDone { last } => write!(f, "already done for {last}"),
-            Self::NotATradingDay { day, next } => write!(f, "{day} is no trading day; the next one is {next}"),
+            Self::NotATradingDay { day, next } => {
+                write!(f, "{day} is no trading day; the next one is {next}")
+            }
         }
     }
 }

@@ -203,7 +203,10 @@ mod tests {
         let listed = Calendar::with_open_days(CalendarKind::CnA, days);
         assert!(!listed.is_open(day("2024-10-01")) && listed.is_open(day("2024-10-10")));
         assert_eq!(listed.next_open(day("2024-09-30")), day("2024-10-08"));
-        assert_eq!(listed.open_between(day("2024-09-27"), day("2024-10-09"), 9), [day("2024-09-30"), day("2024-10-08")]);
+        assert_eq!(
+            listed.open_between(day("2024-09-27"), day("2024-10-09"), 9),
+            [day("2024-09-30"), day("2024-10-08")]
+        );
     }
 
     #[test]
@@ -224,6 +227,9 @@ mod tests {
     fn the_day_is_the_venues_and_never_the_hosts() {
         let stocks = Calendar::new(CalendarKind::CnA);
         assert_eq!(stocks.trading_day_of(at("2024-03-03T16:30:00Z")), Ok(Some(day("2024-03-04"))));
-        assert_eq!(Calendar::new(CalendarKind::Utc).trading_day_of(at("2024-03-03T16:30:00Z")), Ok(Some(day("2024-03-03"))));
+        assert_eq!(
+            Calendar::new(CalendarKind::Utc).trading_day_of(at("2024-03-03T16:30:00Z")),
+            Ok(Some(day("2024-03-03")))
+        );
     }
 }

@@ -247,7 +247,12 @@ pub trait ChangeFeed: Send + Sync {
     ///
     /// # Errors
     /// `Store`.
-    fn bucket_rows(&self, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> Result<Vec<Row>, FeedError>;
+    fn bucket_rows(
+        &self,
+        bucket: &Bucket,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, FeedError>;
 
     /// The present row of each key, `None` where there is neither a row nor a tombstone.
     ///

@@ -23,7 +23,9 @@ pub enum InstrumentIdError {
         hint: String,
     },
     /// The part behind the dot is no venue.
-    #[error("'{venue}' in '{text}' is no venue: use 2 to 12 upper-case letters or digits, such as SH, CFFEX, BINANCE")]
+    #[error(
+        "'{venue}' in '{text}' is no venue: use 2 to 12 upper-case letters or digits, such as SH, CFFEX, BINANCE"
+    )]
     Venue {
         /// What was given.
         text: String,
@@ -31,7 +33,9 @@ pub enum InstrumentIdError {
         venue: String,
     },
     /// The symbol is empty or holds a character that no venue uses.
-    #[error("the symbol of '{text}' is empty or holds a character outside A-Z a-z 0-9 and - _ . & / : + # @ ^ = or an inner space")]
+    #[error(
+        "the symbol of '{text}' is empty or holds a character outside A-Z a-z 0-9 and - _ . & / : + # @ ^ = or an inner space"
+    )]
     Symbol {
         /// What was given.
         text: String,
@@ -285,7 +289,9 @@ mod tests {
     #[test]
     fn case_is_kept_outside_the_stock_venues_and_reserved_names_are_names() {
         assert_ne!(id("SR2405.CZCE"), id("sr2405.CZCE"));
-        for name in ["CON.NASDAQ", "AUX.NYSE", "PRN.BINANCE", "IF2403.CFFEX", "BTC/USDT.BINANCE", "BRK.B.NYSE"] {
+        for name in
+            ["CON.NASDAQ", "AUX.NYSE", "PRN.BINANCE", "IF2403.CFFEX", "BTC/USDT.BINANCE", "BRK.B.NYSE"]
+        {
             assert_eq!(id(name), name);
         }
         assert_eq!(id("rb2410.shfe"), "rb2410.SHFE");
@@ -293,7 +299,9 @@ mod tests {
 
     #[test]
     fn what_is_no_instrument_is_an_error() {
-        for text in ["", ".", ".SH", "600000.", "60000.SH", "a\nb.SH", "平安.SZ", "AAPL.x", " A.NYSE", "A .NYSE"] {
+        for text in
+            ["", ".", ".SH", "600000.", "60000.SH", "a\nb.SH", "平安.SZ", "AAPL.x", " A.NYSE", "A .NYSE"]
+        {
             assert!(InstrumentId::parse(text).is_err(), "{text:?}");
         }
         let long = format!("{}.BINANCE", "X".repeat(40));

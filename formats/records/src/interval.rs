@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Why an interval was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no interval: expected a count and a unit of s, m, h, d, w or mo, such as 1m, 15m, 1h, 1d")]
+#[error(
+    "'{text}' is no interval: expected a count and a unit of s, m, h, d, w or mo, such as 1m, 15m, 1h, 1d"
+)]
 pub struct IntervalError {
     /// What was given.
     pub text: String,

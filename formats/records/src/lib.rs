@@ -26,8 +26,8 @@ pub use batch::{
 };
 pub use calendar::{Calendar, CalendarError, CalendarKind};
 pub use change::{
-    Bucket, BucketDigest, Change, ChangeFeed, Cursor, Digest, FeedError, LogBounds, Lsn, Page, RangeTombstone,
-    StoreIdentity,
+    Bucket, BucketDigest, Change, ChangeFeed, Cursor, Digest, FeedError, LogBounds, Lsn, Page,
+    RangeTombstone, StoreIdentity,
 };
 pub use clock::{Clock, FixedClock};
 pub use instrument::{InstrumentId, InstrumentIdError};

@@ -160,7 +160,8 @@ impl Position {
                 check_price(field, value)?;
             }
         }
-        let money = |field, value| ledger_decimal(value).map_err(|source| PositionError::Money { field, source });
+        let money =
+            |field, value| ledger_decimal(value).map_err(|source| PositionError::Money { field, source });
         self.quantity = self.quantity.map(|value| money("quantity", value)).transpose()?;
         self.cost = self.cost.map(|value| money("cost", value)).transpose()?;
         Ok(self)

@@ -105,7 +105,11 @@ static BARS: TableSchema = TableSchema {
         col("interval", Ascii, "length of the bar: 1m, 1h, 1d, ..."),
         col("adjustment", Ascii, "raw (as traded), qfq or hfq"),
         col("instrument", Ascii, "SYMBOL.VENUE"),
-        col("ts", Nanos, "start of the bar in UTC nanoseconds; one day and longer: the trading day at 00:00 UTC"),
+        col(
+            "ts",
+            Nanos,
+            "start of the bar in UTC nanoseconds; one day and longer: the trading day at 00:00 UTC",
+        ),
     ],
     values: &[
         col("trading_day", Day, "the venue's day; a night session belongs to the next"),

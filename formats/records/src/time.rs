@@ -81,8 +81,7 @@ impl Timestamp {
     /// # Errors
     /// `Zone` where the database has no such zone.
     pub fn in_zone(self, zone: &str) -> Result<civil::DateTime, TimeError> {
-        let zone_of =
-            TimeZone::get(zone).map_err(|_| TimeError::Zone { zone: zone.to_owned() })?;
+        let zone_of = TimeZone::get(zone).map_err(|_| TimeError::Zone { zone: zone.to_owned() })?;
         let instant = jiff::Timestamp::from_nanosecond(i128::from(self.0))
             .map_err(|_| TimeError::OutOfRange { text: self.0.to_string() })?;
         Ok(zone_of.to_datetime(instant))
@@ -93,8 +92,7 @@ impl Timestamp {
     /// # Errors
     /// `Zone` for an unknown zone, `OutOfRange` for a time that nanoseconds cannot hold.
     pub fn from_civil(civil: civil::DateTime, zone: &str) -> Result<Self, TimeError> {
-        let zone_of =
-            TimeZone::get(zone).map_err(|_| TimeError::Zone { zone: zone.to_owned() })?;
+        let zone_of = TimeZone::get(zone).map_err(|_| TimeError::Zone { zone: zone.to_owned() })?;
         let out = |_| TimeError::OutOfRange { text: civil.to_string() };
         let instant = zone_of.to_ambiguous_timestamp(civil).earlier().map_err(out)?;
         i64::try_from(instant.as_nanosecond())

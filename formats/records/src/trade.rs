@@ -47,7 +47,9 @@ pub enum TradeError {
         text: String,
     },
     /// The text is no kind.
-    #[error("'{text}' is no kind of trade record: expected buy_order, sell_order, buy_fill, sell_fill, cancel or void")]
+    #[error(
+        "'{text}' is no kind of trade record: expected buy_order, sell_order, buy_fill, sell_fill, cancel or void"
+    )]
     Kind {
         /// What was given.
         text: String,
@@ -226,7 +228,8 @@ impl TradeRecord {
     /// # Errors
     /// `Money` for more than 8 decimals, `NegativeQuantity`, `TextTooLong`, `Voids`.
     pub fn born(mut self) -> Result<Self, TradeError> {
-        let money = |field, value| ledger_decimal(value).map_err(|source| TradeError::Money { field, source });
+        let money =
+            |field, value| ledger_decimal(value).map_err(|source| TradeError::Money { field, source });
         self.price = money("price", self.price)?;
         self.quantity = money("quantity", self.quantity)?;
         self.amount = self.amount.map(|value| money("amount", value)).transpose()?;
@@ -275,7 +278,9 @@ mod tests {
 
     #[test]
     fn what_is_no_trade_id_is_refused() {
-        for text in ["", "01ARZ3NDEKTSV4RRFFQ69G5FA", "81ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAU"] {
+        for text in
+            ["", "01ARZ3NDEKTSV4RRFFQ69G5FA", "81ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAU"]
+        {
             assert!(text.parse::<TradeId>().is_err(), "{text}");
         }
     }

@@ -79,7 +79,11 @@ impl Hlc {
     /// # Errors
     /// `Device` above 4095.
     pub fn new(device: u16, last: Version) -> Result<Self, HlcError> {
-        if device > Version::MAX_DEVICE { Err(HlcError::Device { device }) } else { Ok(Self { last, device }) }
+        if device > Version::MAX_DEVICE {
+            Err(HlcError::Device { device })
+        } else {
+            Ok(Self { last, device })
+        }
     }
 
     /// The highest version given or seen.

@@ -13,6 +13,17 @@
 //! | `silverquant-state` | `held_days.json`, `positions.json`, `max_price.json`, `min_price.json`, the log |
 //! | `silverquant-kline` | `_daily_<source>/<code>.csv` and `_daily_<source>/kline/<code>.csv` |
 //! | `binance-kline` | kline archives, unzipped |
+//!
+//! ```
+//! use barkeeper_sources::{ImportOptions, SourceFile, detect};
+//!
+//! let text = b"datetime,open,high,low,close,volume,amount\n20240102,10,10.2,9.9,10.1,1000,1005000\n";
+//! let file = SourceFile { name: "000001.SZ.csv", folder: Some("_daily_tushare"), bytes: text };
+//! let options = ImportOptions::default();
+//! let parsed = detect(&file, &options)?.parse(&file, &options)?;
+//! assert_eq!(parsed.bars[0].bars()[0].volume, 100_000.0);
+//! # Ok::<(), barkeeper_sources::SourceError>(())
+//! ```
 
 mod binance_kline;
 mod decode;

@@ -342,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_days_decide_wherever_they_stand() {
+        let row = |day: i32| {
+            let close = 10.0 / 1.15_f64.powi(40 - day);
+            let date = TradingDay::from_days(19_000 + day).unwrap().to_string().replace('-', "");
+            format!("{date},{close},{close},{close},{close},1000,1000000\n")
+        };
+        let newest_first: String = (0..=40).rev().map(row).collect();
+        assert_eq!(plain("_daily_mootdx", &newest_first).unwrap().rows(), 41);
+    }
+
+    #[test]
     fn an_index_keeps_its_volume() {
         let parsed =
             read("000001.SH.csv", Some("_daily_mootdx"), &csv(ROWS), &ImportOptions::default()).unwrap();

@@ -267,6 +267,7 @@ mod tests {
             ("sh510300.day", 100_500.0, 1.0, 100_000.0),
             ("sh588000.day", 100_500.0, 1.0, 100_000.0),
             ("sz123001.day", 100_500.0, 1.0, 100_000.0),
+            ("sh113050.day", 1_005_000.0, 1.0, 1_000_000.0),
             ("sh900901.day", 100_500.0, 1.0, 100_000.0),
             ("sh000001.day", 987_654_321.0, 10.0, 100_000.0),
         ];
@@ -277,7 +278,7 @@ mod tests {
             let bar = run.bars()[0];
             assert_eq!((bar.open, bar.volume, bar.turnover), (open, volume, f64::from(amount)), "{name}");
             assert_eq!(run.series().adjustment, AdjustmentTag::Raw);
-            let noted = ["sh000001.day", "sz123001.day"].contains(&name);
+            let noted = ["sh000001.day", "sz123001.day", "sh113050.day"].contains(&name);
             assert_eq!(parsed.notes.len(), usize::from(noted), "{:?}", parsed.notes);
         }
         let error = read("sh777777.day", &write(&[ROW])).unwrap_err();

@@ -317,8 +317,10 @@ mod tests {
         assert_eq!((better, rows.count, rows.of, rows.shown[0].line), (Some(VolumeUnit::Lots), 1, 3, 3));
         assert!(verify(raw, Claim::Stated(VolumeUnit::Shares), &mixed).is_err());
         for adjustment in [AdjustmentTag::Qfq, AdjustmentTag::Hfq] {
-            let error = verify(subject(adjustment), Claim::SharesOrLots, &mixed).unwrap_err();
-            assert!(matches!(error, SourceError::UnitChanges { line: 3, .. }), "{error}");
+            for claim in [Claim::SharesOrLots, Claim::Declared(VolumeUnit::Shares)] {
+                let error = verify(subject(adjustment), claim, &mixed).unwrap_err();
+                assert!(matches!(error, SourceError::UnitChanges { line: 3, .. }), "{error}");
+            }
         }
     }
 
@@ -378,6 +380,8 @@ mod tests {
             // Turnover cut to thousands, at one price the whole day.
             (VolumeUnit::Shares, row(7.90, 7.90, 2_268_700.0, 17_922_000.0)),
             (VolumeUnit::Shares, row(7.90, 7.90, 100.0, 1000.0)),
+            // A price cut to the cent.
+            (VolumeUnit::Shares, row(7.90, 7.90, 10_000.0, 79_040.0)),
             // 199 shares are one lot or two.
             (VolumeUnit::Lots, row(10.0, 10.0, 1.0, 1990.0)),
             (VolumeUnit::Lots, row(10.0, 10.0, 2.0, 1990.0)),

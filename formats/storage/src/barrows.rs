@@ -102,11 +102,7 @@ impl StoredRow for TombstoneV1 {
 impl TombstoneV1 {
     /// The row of a range tombstone.
     pub fn of(tombstone: &RangeTombstone) -> Self {
-        Self {
-            from: tombstone.from.nanos(),
-            to: tombstone.to.nanos(),
-            version: tombstone.version.raw(),
-        }
+        Self { from: tombstone.from.nanos(), to: tombstone.to.nanos(), version: tombstone.version.raw() }
     }
 
     /// The tombstone of a key's series and LSN.

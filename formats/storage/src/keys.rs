@@ -174,7 +174,12 @@ pub const fn id_of(bytes: [u8; 16]) -> TradeId {
 }
 
 /// Index of trade records: account, instrument, time, id.
-pub fn trade_by_instrument(account: &AccountId, instrument: &InstrumentId, ts: Timestamp, id: TradeId) -> Vec<u8> {
+pub fn trade_by_instrument(
+    account: &AccountId,
+    instrument: &InstrumentId,
+    ts: Timestamp,
+    id: TradeId,
+) -> Vec<u8> {
     Key::with(96).text(account.as_str()).text(instrument.as_str()).i64(ts.nanos()).u128(id.0).0
 }
 

@@ -12,7 +12,9 @@ mod segment;
 mod slab;
 mod verified;
 
-pub use barrows::{BarV1, NumberV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, TombstoneV1, VersionedBar};
+pub use barrows::{
+    BarV1, NumberV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, TombstoneV1, VersionedBar,
+};
 pub use envelope::{Damage, StoredRow};
 pub use hash::{BarHasher, chain, checksum, row_hash};
 pub use logrow::{

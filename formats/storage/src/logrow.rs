@@ -78,9 +78,11 @@ impl LogV1 {
             LogEntry::Series { series, from, to } => {
                 EntryV1::Series { prefix: prefix(series), from: from.nanos(), to: to.nanos() }
             }
-            LogEntry::CrossSection { interval, adjustment, ts } => {
-                EntryV1::CrossSection { interval: interval.code(), adjustment: adjustment.code(), ts: ts.nanos() }
-            }
+            LogEntry::CrossSection { interval, adjustment, ts } => EntryV1::CrossSection {
+                interval: interval.code(),
+                adjustment: adjustment.code(),
+                ts: ts.nanos(),
+            },
             LogEntry::Delete(t) => EntryV1::Delete {
                 prefix: prefix(&t.series),
                 from: t.from.nanos(),
@@ -121,9 +123,10 @@ impl LogV1 {
     pub fn entry(&self, lsn: Lsn) -> Result<LogEntry, Damage> {
         let bad = |detail| Damage::Layout { what: Self::WHAT, detail };
         Ok(match &self.entry {
-            EntryV1::Key { table, key } => {
-                LogEntry::Key { table: Table::from_code(*table).ok_or_else(|| bad("table"))?, key: key.clone() }
-            }
+            EntryV1::Key { table, key } => LogEntry::Key {
+                table: Table::from_code(*table).ok_or_else(|| bad("table"))?,
+                key: key.clone(),
+            },
             EntryV1::Series { prefix, from, to } => LogEntry::Series {
                 series: series_of(prefix)?,
                 from: Timestamp::from_nanos(*from),

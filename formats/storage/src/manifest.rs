@@ -1,8 +1,6 @@
 //! Entries of the manifest: which segments there are, what is in them, and how to verify them.
 
-use barkeeper_records::{
-    AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
-};
+use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version};
 use bincode::{Decode, Encode};
 
 use crate::envelope::{Damage, StoredRow};

@@ -1,8 +1,8 @@
 //! Rows of the ledger: positions, books, trade records, imports.
 
 use barkeeper_records::{
-    AccountId, BookId, ImportRecord, InstrumentId, Position, PositionKey, PositionStatus, Quality, StrategyId,
-    Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Version, scaled, unscaled,
+    AccountId, BookId, ImportRecord, InstrumentId, Position, PositionKey, PositionStatus, Quality,
+    StrategyId, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Version, scaled, unscaled,
 };
 use bincode::{Decode, Encode};
 use rust_decimal::Decimal;
@@ -199,7 +199,8 @@ impl TradeV1 {
             trade_id,
             account,
             book: BookId::new(&self.book).map_err(|_| bad("book"))?,
-            instrument: InstrumentId::from_trusted(self.instrument.as_bytes()).ok_or_else(|| bad("instrument"))?,
+            instrument: InstrumentId::from_trusted(self.instrument.as_bytes())
+                .ok_or_else(|| bad("instrument"))?,
             strategy: strategy.map_err(|_| bad("strategy"))?,
             kind: TradeKind::from_code(self.kind).ok_or_else(|| bad("kind"))?,
             ts,

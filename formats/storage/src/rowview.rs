@@ -134,7 +134,9 @@ pub fn bucket_of(row: &Row) -> Option<Bucket> {
             (bar_group(&series), period_of(ts))
         }
         Table::Trades => match (row.values.first()?, row.values.get(5)?) {
-            (Value::Text(account), Value::Int(ts)) => (account.clone(), period_of(Timestamp::from_nanos(*ts))),
+            (Value::Text(account), Value::Int(ts)) => {
+                (account.clone(), period_of(Timestamp::from_nanos(*ts)))
+            }
             _ => return None,
         },
         Table::Positions | Table::Books => match row.key.first()? {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
+    Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
@@ -137,7 +138,8 @@ fn properties(kind: &SegmentKind) -> WriterProperties {
             pair("barkeeper.adjustment", kind.adjustment.to_string()),
         ]));
     for name in ["ts", "trading_day"] {
-        let encoding = if kind.axis == Axis::Instrument { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN };
+        let encoding =
+            if kind.axis == Axis::Instrument { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN };
         builder = builder.set_column_encoding(ColumnPath::from(name), encoding);
     }
     builder.build()
@@ -158,7 +160,10 @@ pub struct SegmentWriter {
 
 impl std::fmt::Debug for SegmentWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SegmentWriter").field("path", &self.path).field("rows", &self.total).finish_non_exhaustive()
+        f.debug_struct("SegmentWriter")
+            .field("path", &self.path)
+            .field("rows", &self.total)
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,13 +175,8 @@ impl SegmentWriter {
     pub fn create(path: &Path, kind: SegmentKind) -> Result<Self, SegmentError> {
         let io = |source| SegmentError::Io { path: path.to_owned(), source };
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(io)?;
-        let sink = HashingFile {
-            file,
-            whole: blake3::Hasher::new(),
-            block: Vec::new(),
-            blocks: Vec::new(),
-            len: 0,
-        };
+        let sink =
+            HashingFile { file, whole: blake3::Hasher::new(), block: Vec::new(), blocks: Vec::new(), len: 0 };
         let schema = schema(kind.version.is_none());
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties(&kind)))
             .map_err(|e| SegmentError::parquet(path, e))?;
@@ -197,7 +197,11 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// `Io`, `Damaged` where the encoder refuses.
-    pub fn push_series(&mut self, instrument: InstrumentId, bars: &[VersionedBar]) -> Result<(), SegmentError> {
+    pub fn push_series(
+        &mut self,
+        instrument: InstrumentId,
+        bars: &[VersionedBar],
+    ) -> Result<(), SegmentError> {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Ok(()) };
         self.names.push(instrument.to_string());
         self.begin_run(bars.len(), first.bar.ts, last.bar.ts);
@@ -211,7 +215,11 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// `Io`, `Damaged` where the encoder refuses.
-    pub fn push_day(&mut self, ts: Timestamp, bars: &[(InstrumentId, VersionedBar)]) -> Result<(), SegmentError> {
+    pub fn push_day(
+        &mut self,
+        ts: Timestamp,
+        bars: &[(InstrumentId, VersionedBar)],
+    ) -> Result<(), SegmentError> {
         if bars.is_empty() {
             return Ok(());
         }
@@ -393,13 +401,14 @@ impl Segment {
         let skip = usize::from(!instruments);
         let columns = self.metadata.schema().fields().len();
         let projection = ProjectionMask::leaves(self.metadata.parquet_schema(), skip..columns);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-            .with_row_groups(groups)
-            .with_row_selection(selection)
-            .with_projection(projection)
-            .with_batch_size(usize::try_from(wanted).unwrap_or(BATCH_ROWS).min(BATCH_ROWS))
-            .build()
-            .map_err(|e| SegmentError::parquet(&self.path, e))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+                .with_row_groups(groups)
+                .with_row_selection(selection)
+                .with_projection(projection)
+                .with_batch_size(usize::try_from(wanted).unwrap_or(BATCH_ROWS).min(BATCH_ROWS))
+                .build()
+                .map_err(|e| SegmentError::parquet(&self.path, e))?;
         let mut found = 0;
         for batch in reader {
             let batch = batch.map_err(|e| self.damaged(&e.to_string()))?;
@@ -465,9 +474,9 @@ impl Segment {
                 }
                 (None, None) => return Err(bad()),
             };
-            let instrument = names.filter(|names| row < names.len()).and_then(|names| {
-                InstrumentId::from_trusted(names.value(row).as_bytes())
-            });
+            let instrument = names
+                .filter(|names| row < names.len())
+                .and_then(|names| InstrumentId::from_trusted(names.value(row).as_bytes()));
             let bar = Bar::from_numbers(Timestamp::from_nanos(ts), day, values);
             each(instrument, VersionedBar { bar, version });
         }

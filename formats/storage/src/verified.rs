@@ -80,13 +80,17 @@ impl VerifiedFile {
         let to = end.div_ceil(BLOCK).saturating_mul(BLOCK).min(self.len);
         let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
         read_at(&self.file, &mut bytes, from).map_err(|e| ParquetError::External(Box::new(e)))?;
-        let expected = usize::try_from(first).ok().and_then(|first| self.blocks.get(first..)).unwrap_or_default();
+        let expected =
+            usize::try_from(first).ok().and_then(|first| self.blocks.get(first..)).unwrap_or_default();
         let size = usize::try_from(BLOCK).unwrap_or(usize::MAX);
         for (number, (block, sum)) in bytes.chunks(size).zip(expected).enumerate() {
             if xxh3_64(block) != *sum {
                 let place = from + number as u64 * BLOCK;
                 let detail = format!("the checksum of the 16 KiB at byte {place} does not fit");
-                return Err(ParquetError::External(Box::new(io::Error::new(io::ErrorKind::InvalidData, detail))));
+                return Err(ParquetError::External(Box::new(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    detail,
+                ))));
             }
         }
         let skip = usize::try_from(start - from).unwrap_or(0);

@@ -291,6 +291,9 @@ impl Replicator {
         match resolution {
             Resolution::Retry => {}
             Resolution::KeepLocal => {
+                if self.state == State::Quarantine(QuarantineReason::Memory) {
+                    self.forget_target()?;
+                }
                 self.takeover = true;
                 self.copy_everything = true;
             }
@@ -335,6 +338,7 @@ impl Replicator {
             progress(&step, self);
             match step {
                 Step::Idle => return Reached::Current,
+                Step::Stopped if stop.load(Relaxed) => return Reached::Stopped,
                 Step::Stopped => return Reached::Blocked,
                 Step::Waiting { until } => return Reached::Waiting { until },
                 _ => {}
@@ -352,7 +356,7 @@ impl Replicator {
             State::Connecting => self.connect(),
             State::Handshake => self.greet(),
             State::Bootstrap => self.copy_page(),
-            State::CatchUp | State::Live => self.ship_page(),
+            State::CatchUp | State::Live => self.ship_page(stop),
             State::Verify => self.verify(stop),
         };
         match done {

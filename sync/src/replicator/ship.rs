@@ -1,5 +1,7 @@
 //! Pages of the log on their way, and the search for rows that a target refuses.
 
+use std::sync::atomic::AtomicBool;
+
 use barkeeper_records::{Change, Cursor, FeedError};
 
 use super::{POISON_LIMIT, Replicator, Step, Trouble};
@@ -8,11 +10,7 @@ use crate::sink::{Applied, Poisoned, Shipment};
 use crate::state::{QuarantineReason, State};
 
 impl Replicator {
-    pub(super) fn ship_page(&mut self) -> Result<Step, Trouble> {
-        if self.state == State::Live && self.is_verify_due() {
-            self.go(State::Verify, "it is time to compare");
-            return self.verify(&std::sync::atomic::AtomicBool::new(false));
-        }
+    pub(super) fn ship_page(&mut self, stop: &AtomicBool) -> Result<Step, Trouble> {
         let page = match self.feed.read(&self.at, self.options.page_bytes) {
             // A mark inside a commit that this log does not know: the commit is sent again as a whole.
             Err(FeedError::Cursor { .. }) if !self.at.within.is_empty() => {
@@ -25,9 +23,10 @@ impl Replicator {
             if self.state == State::CatchUp {
                 self.went_well();
                 self.go(State::Live, "the target is current");
-                if self.is_verify_due() {
-                    return Ok(Step::Shipped { changes: 0, at: self.at.lsn });
-                }
+            }
+            if self.is_verify_due() {
+                self.go(State::Verify, "it is time to compare");
+                return self.verify(stop);
             }
             return Ok(Step::Idle);
         }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use barkeeper_records::{AccountId, Calendar, CalendarKind};
+use barkeeper_sync::Mode;
+use barkeeper_sync::sqlite::SqliteConfig;
 use serde::Deserialize;
 
 use crate::open_days;
@@ -60,6 +62,16 @@ pub enum ConfigError {
         /// What it could say.
         expected: String,
     },
+    /// Settings of a target that its kind does not take.
+    #[error("{}: {key}: {detail}", path.display())]
+    Target {
+        /// Which file.
+        path: PathBuf,
+        /// Which target, from the root.
+        key: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// A line of the list of open days that holds no day.
     #[error("{}:{line}: '{text}' is no day: expected YYYY-MM-DD, or columns of which the last is one", path.display())]
     OpenDay {
@@ -94,53 +106,18 @@ fn known_targets(known: &[String]) -> String {
     if known.is_empty() { String::new() } else { format!(" (there are: {})", known.join(", ")) }
 }
 
-/// What a target is told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TargetMode {
-    /// Nothing is sent and nothing is asked.
-    LocalOnly,
-    /// Changes are sent as they are committed.
-    #[default]
-    Replicate,
-    /// Nothing is sent; `check` compares.
-    VerifyOnly,
-}
-
-impl TargetMode {
-    /// All modes.
-    pub const ALL: [Self; 3] = [Self::LocalOnly, Self::Replicate, Self::VerifyOnly];
-
-    /// `local-only`, `replicate` or `verify-only`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LocalOnly => "local-only",
-            Self::Replicate => "replicate",
-            Self::VerifyOnly => "verify-only",
-        }
+/// The word for a mode in configuration and on the command line.
+pub const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::LocalOnly => "local-only",
+        Mode::Replicate => "replicate",
+        Mode::VerifyOnly => "verify-only",
     }
 }
 
-impl fmt::Display for TargetMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// The text is no mode.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no mode: expected local-only, replicate or verify-only")]
-pub struct TargetModeError {
-    /// What was given.
-    pub text: String,
-}
-
-impl FromStr for TargetMode {
-    type Err = TargetModeError;
-
-    fn from_str(text: &str) -> Result<Self, TargetModeError> {
-        let found = Self::ALL.into_iter().find(|mode| mode.as_str() == text);
-        found.ok_or_else(|| TargetModeError { text: text.to_owned() })
-    }
+/// The mode of a word; `None` for another word.
+pub fn mode_of(name: &str) -> Option<Mode> {
+    [Mode::LocalOnly, Mode::Replicate, Mode::VerifyOnly].into_iter().find(|mode| mode_name(*mode) == name)
 }
 
 /// The name of a target: 1 to 32 small letters, digits, `-` and `_`.
@@ -185,18 +162,15 @@ impl FromStr for TargetName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TargetKind {
-    /// An SQLite file.
-    Sqlite {
-        /// The file as the configuration names it.
-        path: PathBuf,
-    },
+    /// An SQLite file; its path as the configuration names it, relative to the store's folder.
+    Sqlite(SqliteConfig),
 }
 
 impl TargetKind {
     /// `sqlite`.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Sqlite { .. } => "sqlite",
+            Self::Sqlite(_) => "sqlite",
         }
     }
 }
@@ -207,7 +181,7 @@ pub struct TargetConfig {
     /// Where it is.
     pub kind: TargetKind,
     /// What it is told to do.
-    pub mode: TargetMode,
+    pub mode: Mode,
 }
 
 /// What the file says, with defaults where it says nothing.
@@ -226,7 +200,7 @@ pub struct Config {
 struct RawConfig {
     calendar: RawCalendar,
     defaults: RawDefaults,
-    targets: BTreeMap<String, RawTarget>,
+    targets: BTreeMap<String, toml::Table>,
 }
 
 #[derive(Deserialize, Default)]
@@ -240,14 +214,6 @@ struct RawCalendar {
 #[serde(deny_unknown_fields, default)]
 struct RawDefaults {
     account: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawTarget {
-    kind: Option<String>,
-    path: Option<PathBuf>,
-    mode: Option<String>,
 }
 
 impl Config {
@@ -307,32 +273,37 @@ fn calendar(raw: RawCalendar, folder: &Path, path: &Path) -> Result<Calendar, Co
     }
 }
 
-fn target(raw: RawTarget, key: &str, path: &Path) -> Result<TargetConfig, ConfigError> {
-    let missing = |field: &str, expected: &str| ConfigError::Missing {
+/// `kind` and `mode` are ours; everything else is the sink's to read and to check.
+fn target(mut raw: toml::Table, key: &str, path: &Path) -> Result<TargetConfig, ConfigError> {
+    let mut word = |field: &str| raw.remove(field).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+    let (kind, mode) = (word("kind"), word("mode"));
+    let wrong = |field: &str, value: &str, expected: &str| ConfigError::Value {
         path: path.to_owned(),
         key: format!("{key}.{field}"),
+        value: value.to_owned(),
         expected: expected.to_owned(),
     };
-    let kind = match raw.kind.as_deref() {
+    let mode = match mode.as_deref() {
+        None => Mode::default(),
+        Some(text) => mode_of(text).ok_or_else(|| wrong("mode", text, "local-only, replicate or verify-only"))?,
+    };
+    let kind = match kind.as_deref() {
         Some("sqlite") => {
-            let file = raw.path.ok_or_else(|| missing("path", "the path of an SQLite file"))?;
-            if file.as_os_str().is_empty() {
-                return Err(missing("path", "the path of an SQLite file"));
-            }
-            TargetKind::Sqlite { path: file }
+            let of = |detail: String| ConfigError::Target { path: path.to_owned(), key: key.to_owned(), detail };
+            let config: SqliteConfig = raw.try_into().map_err(|error: toml::de::Error| of(error.message().to_owned()))?;
+            config.validate().map_err(|error| of(error.to_string()))?;
+            TargetKind::Sqlite(config)
         }
-        Some(other) => {
-            return Err(ConfigError::Value {
+        Some(other) => return Err(wrong("kind", other, "sqlite")),
+        None => {
+            return Err(ConfigError::Missing {
                 path: path.to_owned(),
                 key: format!("{key}.kind"),
-                value: other.to_owned(),
                 expected: "sqlite".to_owned(),
             });
         }
-        None => return Err(missing("kind", "sqlite")),
     };
-    let mode = raw.mode.map(|mode| read(path, &format!("{key}.mode"), &mode)).transpose()?;
-    Ok(TargetConfig { kind, mode: mode.unwrap_or_default() })
+    Ok(TargetConfig { kind, mode })
 }
 
 /// Reads one value; the error of its type says what was expected.
@@ -381,8 +352,8 @@ mod tests {
         assert_eq!(config.calendar.kind(), CalendarKind::CnFutures);
         assert_eq!(config.account.as_ref().unwrap().as_str(), "国金");
         let target = config.targets.get(&"replica".parse().unwrap()).unwrap();
-        let kind = TargetKind::Sqlite { path: "r.sqlite".into() };
-        assert_eq!(target, &TargetConfig { kind, mode: TargetMode::VerifyOnly });
+        let kind = TargetKind::Sqlite(SqliteConfig::of("r.sqlite"));
+        assert_eq!(target, &TargetConfig { kind, mode: Mode::VerifyOnly });
     }
 
     #[test]
@@ -392,7 +363,9 @@ mod tests {
             ("[defaults]\naccount = \"\"\n", "defaults.account is ''"),
             ("[targets.a]\nkind = \"mysql\"\n", "targets.a.kind is 'mysql': expected sqlite"),
             ("[targets.a]\npath = \"x\"\n", "targets.a.kind is missing: expected sqlite"),
-            ("[targets.a]\nkind = \"sqlite\"\n", "targets.a.path is missing"),
+            ("[targets.a]\nkind = \"sqlite\"\n", "targets.a: missing field `path`"),
+            ("[targets.a]\nkind = \"sqlite\"\npath = \"\"\n", "targets.a: path is empty"),
+            ("[targets.a]\nkind = 1\n", "targets.a.kind is '1': expected sqlite"),
             (
                 "[targets.a]\nkind = \"sqlite\"\npath = \"x\"\nmode = \"on\"\n",
                 "targets.a.mode is 'on': expected local-only, replicate or verify-only",

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use barkeeper_records::{AccountId, CalendarKind};
+use barkeeper_sync::Mode;
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use crate::config::{
-    CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetMode, TargetName,
-};
+use crate::config::{CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetName, mode_name};
 use crate::replace::replace;
 
 /// What a new store's file says.
@@ -69,7 +69,7 @@ impl ConfigFile {
     }
 
     /// Sets `calendar.kind` and, where it is given, `calendar.open_days`.
-    pub fn set_calendar(&mut self, kind: barkeeper_records::CalendarKind, open_days: Option<&str>) {
+    pub fn set_calendar(&mut self, kind: CalendarKind, open_days: Option<&str>) {
         let table = self.section("calendar");
         set(table, "kind", kind.to_string());
         if let Some(list) = open_days {
@@ -78,7 +78,7 @@ impl ConfigFile {
     }
 
     /// Sets `defaults.account`.
-    pub fn set_account(&mut self, account: &barkeeper_records::AccountId) {
+    pub fn set_account(&mut self, account: &AccountId) {
         set(self.section("defaults"), "account", account.to_string());
     }
 
@@ -96,9 +96,9 @@ impl ConfigFile {
         let mut table = Table::new();
         table.insert("kind", value(target.kind.as_str()));
         match &target.kind {
-            TargetKind::Sqlite { path } => table.insert("path", value(path.to_string_lossy().into_owned())),
+            TargetKind::Sqlite(config) => table.insert("path", value(config.path.to_string_lossy().into_owned())),
         };
-        table.insert("mode", value(target.mode.as_str()));
+        table.insert("mode", value(mode_name(target.mode)));
         targets.insert(name.as_str(), Item::Table(table));
         Ok(())
     }
@@ -107,7 +107,7 @@ impl ConfigFile {
     ///
     /// # Errors
     /// `NoTarget`.
-    pub fn set_mode(&mut self, name: &TargetName, mode: TargetMode) -> Result<(), ConfigError> {
+    pub fn set_mode(&mut self, name: &TargetName, mode: Mode) -> Result<(), ConfigError> {
         let path = self.path.clone();
         let targets = self.section("targets");
         let known = targets.iter().map(|(name, _)| name.to_owned()).collect();
@@ -118,11 +118,11 @@ impl ConfigFile {
         match table.get_mut("mode").and_then(Item::as_value_mut) {
             Some(old) => {
                 let decor = old.decor().clone();
-                *old = mode.as_str().into();
+                *old = mode_name(mode).into();
                 *old.decor_mut() = decor;
             }
             None => {
-                table.insert("mode", value(mode.as_str()));
+                table.insert("mode", value(mode_name(mode)));
             }
         }
         Ok(())
@@ -171,6 +171,8 @@ fn set(table: &mut Table, key: &str, new: String) {
 
 #[cfg(test)]
 mod tests {
+    use barkeeper_sync::sqlite::SqliteConfig;
+
     use super::*;
 
     fn name(text: &str) -> TargetName {
@@ -178,7 +180,7 @@ mod tests {
     }
 
     fn sqlite(path: &str) -> TargetConfig {
-        TargetConfig { kind: TargetKind::Sqlite { path: path.into() }, mode: TargetMode::Replicate }
+        TargetConfig { kind: TargetKind::Sqlite(SqliteConfig::of(path)), mode: Mode::Replicate }
     }
 
     #[test]
@@ -186,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         ConfigFile::template(folder.path()).unwrap().save().unwrap();
         let config = Config::load(folder.path()).unwrap();
-        assert_eq!(config.calendar.kind(), barkeeper_records::CalendarKind::CnA);
+        assert_eq!(config.calendar.kind(), CalendarKind::CnA);
         assert_eq!(config.account.unwrap().as_str(), "main");
         assert!(config.targets.is_empty());
     }
@@ -198,7 +200,7 @@ mod tests {
         let text = "# mine\n[targets.a] # first\nkind = 'sqlite'\npath = 'a.db'\nmode = 'replicate'  # for now\n";
         fs::write(&path, text).unwrap();
         let mut file = ConfigFile::open(folder.path()).unwrap();
-        file.set_mode(&name("a"), TargetMode::LocalOnly).unwrap();
+        file.set_mode(&name("a"), Mode::LocalOnly).unwrap();
         file.save().unwrap();
         let expected = text.replace("'replicate'", "\"local-only\"");
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
@@ -211,7 +213,7 @@ mod tests {
         file.add_target(&name("replica"), &sqlite("a b/替身.sqlite")).unwrap();
         let again = file.add_target(&name("replica"), &sqlite("x"));
         assert!(matches!(again, Err(ConfigError::TargetExists { .. })));
-        let unknown = file.set_mode(&name("b"), TargetMode::Replicate);
+        let unknown = file.set_mode(&name("b"), Mode::Replicate);
         assert!(matches!(unknown, Err(ConfigError::NoTarget { .. })));
         file.save().unwrap();
         let config = Config::load(folder.path()).unwrap();
@@ -225,11 +227,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("d.csv"), "2024-01-02\n").unwrap();
         let mut file = ConfigFile::template(folder.path()).unwrap();
-        file.set_calendar(barkeeper_records::CalendarKind::CnFutures, Some("d.csv"));
-        file.set_account(&barkeeper_records::AccountId::new("acc").unwrap());
+        file.set_calendar(CalendarKind::CnFutures, Some("d.csv"));
+        file.set_account(&AccountId::new("acc").unwrap());
         file.save().unwrap();
         let config = Config::load(folder.path()).unwrap();
-        assert_eq!(config.calendar.kind(), barkeeper_records::CalendarKind::CnFutures);
+        assert_eq!(config.calendar.kind(), CalendarKind::CnFutures);
         assert_eq!(config.account.unwrap().as_str(), "acc");
     }
 

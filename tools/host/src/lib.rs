@@ -4,12 +4,22 @@ mod clock;
 mod config;
 mod config_file;
 pub mod demo;
+mod import;
+mod note;
+mod open;
 mod open_days;
 mod replace;
+mod sync;
 
 pub use clock::SystemClock;
 pub use config::{
-    CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetMode, TargetModeError, TargetName,
-    TargetNameError,
+    CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetName, TargetNameError, mode_name, mode_of,
 };
 pub use config_file::ConfigFile;
+pub use import::{
+    BarCounts, ImportError, ImportProgress, ImportReport, ImportSettings, Note, PositionCounts, Refused, Rejected,
+    TradeCounts, WalkError, import,
+};
+pub use note::{NotedError, StatusNote, state_name};
+pub use open::{InitSettings, Opened, StartError, create, open, store_options};
+pub use sync::{SyncError, SyncProgress, Target};

@@ -68,7 +68,7 @@ fn print(outcome: &IncrementOutcome, context: &Context, out: Out<'_>) -> anyhow:
     }
     if !outcome.missed.is_empty() {
         let days: Vec<String> = outcome.missed.iter().map(ToString::to_string).collect();
-        let what = if outcome.caught_up { "counted as well" } else { "missed and not counted (--catch-up counts them)" };
+        let what = if outcome.caught_up { "counted as well" } else { "missed and not counted; --catch-up would have" };
         context.say(format_args!("{} trading days were {what}: {}", days.len(), days.join(", ")));
     }
     Ok(())

@@ -1,0 +1,47 @@
+//! The files that other programs read: live sets and published ones.
+
+use barkeeper::records::{AdjustmentTag, Interval, Operation};
+use barkeeper::{Axis, Dataset, MaintenanceError, SealOptions};
+
+use crate::common::{Desk, bar, daily, nth, put, put_section, section};
+
+const DAILY: Dataset = Dataset { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
+
+fn sealed() -> Desk {
+    let desk = Desk::new();
+    for n in 0..10 {
+        desk.run(put_section(section(nth(n), 50, f64::from(n + 10))));
+    }
+    desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    desk
+}
+
+#[test]
+fn live_files_say_what_they_leave_out() {
+    let desk = sealed();
+    let set = desk.store().files(DAILY, Axis::Instrument).unwrap();
+    assert_eq!((set.files.len(), set.rows, set.hot, set.overlaps), (1, 500, 0, 0));
+    assert!(set.files[0].is_file());
+    desk.run(put(daily("000001.SZ"), vec![bar(nth(11), 1.0)]));
+    assert_eq!(desk.store().files(DAILY, Axis::Instrument).unwrap().hot, 1);
+    desk.run(put(daily("000001.SZ"), vec![bar(nth(3), 1.0)]));
+    desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    let set = desk.store().files(DAILY, Axis::Day).unwrap();
+    assert_eq!((set.files.len(), set.hot, set.overlaps), (2, 0, 1));
+}
+
+#[test]
+fn a_published_set_holds_every_bar_once() {
+    let desk = sealed();
+    let into = desk.dir.path().join("发布");
+    desk.run(put(daily("000001.SZ"), vec![bar(nth(11), 1.0)]));
+    let report = desk.store().publish(DAILY, &into).unwrap();
+    assert_eq!((report.linked, report.written, report.rows), (1, 1, 501));
+    assert!(report.files.iter().all(|file| into.join(file).is_file()));
+    let error = desk.store().publish(DAILY, &into).unwrap_err();
+    assert!(matches!(error, MaintenanceError::NotEmpty { .. }), "{error}");
+    let series = daily("000002.SZ");
+    desk.run(Operation::DeleteBars { series, from: nth(2).label(), to: nth(4).label() });
+    let merged = desk.store().publish(DAILY, &desk.dir.path().join("merged")).unwrap();
+    assert_eq!((merged.linked, merged.written, merged.rows), (0, 1, 499));
+}

@@ -1,0 +1,16 @@
+//! What users of the store rely on, one file a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops where something is not as it must be"
+)]
+
+mod bars;
+mod commits;
+mod common;
+mod feed;
+mod files;
+mod positions;
+mod trades;

@@ -1,0 +1,128 @@
+//! Rows to try sinks with, the extreme ones among them.
+
+use barkeeper_records::{
+    AdjustmentTag, InstrumentId, Interval, Lsn, Row, SeriesKey, Table, Timestamp, TradeId, TradingDay, Value,
+    Version,
+};
+use barkeeper_storage::{row_hash, rowview};
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// A live row with the hash that belongs to it; versions are small numbers of device 1.
+pub fn row(table: Table, key: Vec<Value>, values: Vec<Value>, version: u64, lsn: u64) -> Row {
+    let row_hash = row_hash(table, &key, &values);
+    Row { table, key, values, version: small_version(version), deleted: false, lsn: Lsn(lsn), row_hash }
+}
+
+/// The tombstone of a key.
+pub fn tombstone(table: Table, key: Vec<Value>, version: u64, lsn: u64) -> Row {
+    let version = small_version(version);
+    Row { table, key, values: Vec::new(), version, deleted: true, lsn: Lsn(lsn), row_hash: 0 }
+}
+
+/// The version with this place in the order, of device 1.
+pub(super) fn small_version(place: u64) -> Version {
+    Version::from_raw(place << 12 | 1).unwrap_or_default()
+}
+
+/// A series of raw bars; daily where the instrument or the interval cannot be read.
+pub fn series(instrument: &str, interval: &str) -> SeriesKey {
+    let fallback = SeriesKey {
+        interval: Interval::DAY,
+        adjustment: AdjustmentTag::Raw,
+        instrument: InstrumentId::from_trusted(b"000001.SZ").unwrap_or(FALLBACK),
+    };
+    match (instrument.parse(), interval.parse()) {
+        (Ok(instrument), Ok(interval)) => SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument },
+        _ => fallback,
+    }
+}
+
+/// The key of a bar.
+pub fn bar_key(series: &SeriesKey, ts: i64) -> Vec<Value> {
+    rowview::bar_key(series, Timestamp::from_nanos(ts))
+}
+
+/// The columns of a bar behind its key: one price, one volume.
+pub fn bar(price: f64, volume: f64) -> Vec<Value> {
+    let mut values = vec![Value::Day(TradingDay::from_days(19_724).unwrap_or_default())];
+    values.extend([price, price, price, price, volume, price * volume, 0.0].map(Value::Double));
+    values
+}
+
+/// The key of a trade.
+pub fn trade(number: u128) -> Vec<Value> {
+    vec![Value::Text(TradeId(number).to_string())]
+}
+
+/// The columns of a trade behind its key, with every optional one NULL.
+pub fn trade_values(account: &str, ts: i64, price: i128) -> Vec<Value> {
+    vec![
+        text(account),
+        text("main"),
+        text("600000.SH"),
+        Value::Null,
+        text("buy_fill"),
+        Value::Int(ts),
+        Value::Day(TradingDay::default()),
+        Value::Decimal(price),
+        Value::Decimal(100_00000000),
+        Value::Null,
+        Value::Null,
+        text("浦发银行"),
+        text(""),
+        text(""),
+        Value::Null,
+        Value::Null,
+    ]
+}
+
+/// Key and columns of a position.
+pub fn position(account: &str, instrument: &str, highest: Option<f64>) -> (Vec<Value>, Vec<Value>) {
+    let values = vec![
+        text("open"),
+        Value::Int(3),
+        highest.map_or(Value::Null, Value::Double),
+        Value::Null,
+        Value::Int(1),
+        Value::Decimal(-1),
+        Value::Null,
+        Value::Null,
+    ];
+    (vec![text(account), text("main"), text(instrument)], values)
+}
+
+/// Key and columns of a book.
+pub fn book(account: &str, days: i32) -> (Vec<Value>, Vec<Value>) {
+    let day = TradingDay::from_days(days).unwrap_or_default();
+    (vec![text(account), text("main")], vec![Value::Day(day)])
+}
+
+/// Trades whose texts and numbers are as odd as a store lets them be.
+pub fn extreme_trades() -> Vec<(Vec<Value>, Vec<Value>)> {
+    let widest = 10_i128.pow(28) - 1;
+    let texts = ["", " ", "'; DROP TABLE bk_trades; --", "\"\\\t\r\n%_", "平安银行🐉e\u{301}\u{ffff}", "NULL", "0", "a\0b"];
+    let numbers = [widest, -widest, 0, 1, -1, 123_456_789, 10_i128.pow(20), -50_000_000];
+    let mut trades = Vec::new();
+    for (at, (odd, number)) in texts.into_iter().zip(numbers).enumerate() {
+        let account = if at % 2 == 0 { "国金证券-主" } else { "a'b\"c" };
+        let ts = if at < 4 { i64::MIN + at as i64 } else { i64::MAX - at as i64 };
+        let mut values = trade_values(account, ts, number);
+        for (place, value) in [
+            (3, text(odd)),
+            (8, Value::Decimal(number)),
+            (9, Value::Decimal(-number)),
+            (11, text(odd)),
+            (12, text(&odd.repeat(40))),
+            (14, text(odd)),
+        ] {
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value;
+            }
+        }
+        trades.push((trade(u128::MAX - at as u128), values));
+    }
+    trades
+}

@@ -1,0 +1,24 @@
+//! Seeds and sizes of random tests: printed, and set through the environment to repeat a failure.
+
+use std::env;
+use std::hash::{BuildHasher, RandomState};
+
+/// The seed of a test run: `SEED` from the environment, else a new one. It is printed either way.
+#[allow(clippy::print_stdout, reason = "a failure is repeated with the seed that the test printed")]
+pub fn seed(test: &str) -> u64 {
+    let given = env::var("SEED").ok().and_then(|text| text.trim().parse().ok());
+    // Six digits are enough to differ and short enough to copy.
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(test) % 1_000_000);
+    println!("{test}: SEED={seed}");
+    seed
+}
+
+/// How often something is tried: `quick` on every run, `soak` where `BARKEEPER_SOAK` is `1`, and
+/// `quick` times its number where it is larger.
+pub fn rounds(quick: usize, soak: usize) -> usize {
+    match env::var("BARKEEPER_SOAK").ok().and_then(|text| text.trim().parse::<usize>().ok()) {
+        None | Some(0) => quick,
+        Some(1) => soak,
+        Some(times) => quick.saturating_mul(times),
+    }
+}
