@@ -72,11 +72,10 @@ impl Inner {
         let slot = Arc::new(Slot { state: Mutex::new(State::Waiting), changed: Condvar::new() });
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.waiting.push_back((task, slot.clone()));
-        if !std::mem::replace(&mut queue.led, true) {
-            drop(queue);
+        let led = std::mem::replace(&mut queue.led, true);
+        drop(queue);
+        if !led {
             self.lead();
-        } else {
-            drop(queue);
         }
         let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

@@ -143,12 +143,12 @@ impl PageReader<'_> {
                 }
                 let resume = std::mem::take(&mut start).from;
                 if self.left == 0 {
-                    self.stop(Within { ordinal, from: None });
+                    self.stop(&Within { ordinal, from: None });
                     return Ok(true);
                 }
                 let rest = self.record(lsn, &record.entry(lsn)?, resume)?;
                 if let Some(rest) = rest {
-                    self.stop(Within { ordinal, from: Some(rest) });
+                    self.stop(&Within { ordinal, from: Some(rest) });
                     return Ok(true);
                 }
                 self.pending = Some((lsn, record.chain()));
@@ -166,7 +166,7 @@ impl PageReader<'_> {
     }
 
     /// The page ends inside a commit.
-    fn stop(&mut self, within: Within) {
+    fn stop(&mut self, within: &Within) {
         self.next = Cursor { lsn: self.next.lsn, within: within.bytes() };
     }
 

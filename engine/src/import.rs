@@ -29,7 +29,7 @@ pub(crate) struct ImportPlan {
     read_at: Lsn,
     series: Vec<SeriesPlan>,
     prepared: Vec<Prepared>,
-    imports: Vec<ImportRecord>,
+    imports: Arc<[ImportRecord]>,
 }
 
 /// What an import does to one series, worked out before the commit.
@@ -42,7 +42,7 @@ struct SeriesPlan {
 pub(crate) fn import_bars(
     inner: &Arc<Inner>,
     runs: Vec<BarRun>,
-    imports: &[ImportRecord],
+    imports: &Arc<[ImportRecord]>,
     on_conflict: OnConflict,
 ) -> CommitResult<ImportReceipt> {
     let series = gather(runs, on_conflict)?;
@@ -59,7 +59,7 @@ pub(crate) fn import_bars(
         }
         let prepared = prepare(inner, &plans)?;
         receipt.segments = prepared.len() as u64;
-        let plan = ImportPlan { read_at, series: plans, prepared, imports: imports.to_vec() };
+        let plan = ImportPlan { read_at, series: plans, prepared, imports: imports.clone() };
         inner.step("before the commit")?;
         match publish(inner, plan) {
             Ok(lsn) => {
@@ -253,7 +253,7 @@ impl Session<'_, '_> {
                 self.log(LogEntry::Series { series: one.series, from, to });
             }
         }
-        for import in &plan.imports {
+        for import in plan.imports.iter() {
             self.record_import(import)?;
         }
         let version = self.version;

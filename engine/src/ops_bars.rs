@@ -293,17 +293,15 @@ impl Session<'_, '_> {
 
     /// Gives bars a new version without changing them, so that they win over what a target has.
     pub(crate) fn stamp_bar(&mut self, series: &SeriesKey, ts: Timestamp) -> CommitResult<()> {
-        match self.bars().range(series, ts, ts)?.first() {
-            Some(row) => {
-                self.put_delta(series, &row.bar);
-                self.digests.touch(rowview::bar_bucket(series, ts));
-                self.touch(*series, Touch::Change);
-                self.log(LogEntry::Series { series: *series, from: ts, to: ts });
-            }
-            None => {
-                let to = Timestamp::from_nanos(ts.nanos().saturating_add(1));
-                self.hide(series, ts, to)?;
-            }
+        let stored = self.bars().range(series, ts, ts)?;
+        if let Some(row) = stored.first() {
+            self.put_delta(series, &row.bar);
+            self.digests.touch(rowview::bar_bucket(series, ts));
+            self.touch(*series, Touch::Change);
+            self.log(LogEntry::Series { series: *series, from: ts, to: ts });
+        } else {
+            let to = Timestamp::from_nanos(ts.nanos().saturating_add(1));
+            self.hide(series, ts, to)?;
         }
         Ok(())
     }

@@ -232,7 +232,7 @@ impl Store {
         imports: Vec<ImportRecord>,
         on_conflict: OnConflict,
     ) -> CommitResult<ImportReceipt> {
-        crate::import::import_bars(&self.inner, runs, &imports, on_conflict)
+        crate::import::import_bars(&self.inner, runs, &imports.into(), on_conflict)
     }
 
     /// A snapshot of the store: everything it reads is of one LSN.
@@ -362,11 +362,10 @@ fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
     let thread = std::thread::Builder::new().name("barkeeper-relaxed".to_owned()).spawn(move || {
         loop {
             let guard = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = signal.1.wait_timeout(guard, RELAXED_TICK).unwrap_or_else(PoisonError::into_inner);
-            if *waited.0 {
+            let waited = signal.1.wait_timeout_while(guard, RELAXED_TICK, |stopped| !*stopped);
+            if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                 return;
             }
-            drop(waited);
             let Some(inner) = store.upgrade() else { return };
             if !inner.overlay.now().is_empty() && !inner.failed.load(Ordering::SeqCst) {
                 // The next commit reports a failing disk; the values stay in memory until then.

@@ -29,16 +29,15 @@ impl Snapshot {
     pub fn trades(&self, query: &TradeQuery) -> ReadResult<Vec<TradeRecord>> {
         let limit = query.limit.unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        match &query.account {
-            Some(account) => self.trades_of(account, query, limit, &mut found)?,
-            None => {
-                for account in self.trading_accounts()? {
-                    self.trades_of(&account, query, limit, &mut found)?;
-                }
-                found.sort_by_key(|trade| std::cmp::Reverse((trade.ts, trade.trade_id)));
-                found.truncate(limit);
-            }
+        if let Some(account) = &query.account {
+            self.trades_of(account, query, limit, &mut found)?;
+            return Ok(found);
         }
+        for account in self.trading_accounts()? {
+            self.trades_of(&account, query, limit, &mut found)?;
+        }
+        found.sort_by_key(|trade| std::cmp::Reverse((trade.ts, trade.trade_id)));
+        found.truncate(limit);
         Ok(found)
     }
 

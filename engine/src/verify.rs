@@ -105,7 +105,7 @@ fn check_database(dir: &Path, report: &mut VerifyReport) -> Result<(), OpenError
     match db.check_integrity() {
         Ok(true) => {}
         Ok(false) => {
-            report.misfit("store.redb", "the database's own check found damage and mended its structure")
+            report.misfit("store.redb", "the database's own check found damage and mended its structure");
         }
         Err(error) => report.damage("store.redb", error.to_string()),
     }

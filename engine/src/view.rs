@@ -71,12 +71,12 @@ fn walk(
 /// A read transaction with its tables opened as they are asked for.
 pub(crate) struct ReadView {
     txn: ReadTransaction,
-    tables: Vec<OnceCell<Option<ReadOnlyTable<Bytes, Bytes>>>>,
+    tables: [OnceCell<Option<ReadOnlyTable<Bytes, Bytes>>>; Tab::ALL.len()],
 }
 
 impl ReadView {
     pub(crate) fn new(txn: ReadTransaction) -> Self {
-        Self { txn, tables: Tab::ALL.iter().map(|_| OnceCell::new()).collect() }
+        Self { txn, tables: [const { OnceCell::new() }; Tab::ALL.len()] }
     }
 
     fn table(&self, tab: Tab) -> ReadResult<Option<&ReadOnlyTable<Bytes, Bytes>>> {
@@ -214,8 +214,11 @@ impl View for Staged<'_, '_> {
         if own.is_empty() {
             return self.base.scan(tab, from, to, backwards, visit);
         }
-        let mut own: Box<dyn Iterator<Item = (&[u8], Option<&[u8]>)>> =
-            if backwards { Box::new(own.into_iter().rev()) } else { Box::new(own.into_iter()) };
+        let mut own = own;
+        if backwards {
+            own.reverse();
+        }
+        let mut own = own.into_iter();
         let mut next = own.next();
         let mut stopped = false;
         let before = |a: &[u8], b: &[u8]| if backwards { a > b } else { a < b };

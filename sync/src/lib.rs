@@ -39,5 +39,6 @@ pub use replicator::{Options, Reached, Replicator, ReplicatorError, Resolution, 
 pub use report::{BucketDifference, CheckReport, Difference, DifferenceKind, KindCounts, Unsettled, Verdict, Why};
 pub use sink::{
     Access, Applied, Content, Force, Guarantee, Hello, Poisoned, RemoteRow, RemoteState, Shipment, Sink,
+    tombstone_version,
 };
 pub use state::{ErrorNote, Fork, Mode, QuarantineReason, State, TargetStatus, Transition};

@@ -1,6 +1,6 @@
 //! `Sink`: what a target has to do, whatever database it is.
 
-use barkeeper_records::{Bucket, Change, Cursor, Digest, Row, Table, Timestamp, Value, Version};
+use barkeeper_records::{Bucket, Change, Cursor, Digest, RangeTombstone, Row, Table, Timestamp, Value, Version};
 
 use crate::claim::Claim;
 use crate::error::SinkError;
@@ -139,6 +139,14 @@ pub enum Content {
     },
 }
 
+/// The version of the tombstones that a deleted range leaves: just below its own.
+///
+/// A row that was put by the same commit carries the range's version and has to win over it; everything
+/// lower has to lose, now and when it arrives late.
+pub fn tombstone_version(range: &RangeTombstone) -> Version {
+    Version::from_raw(range.version.raw().saturating_sub(1)).unwrap_or_default()
+}
+
 /// A target: a database that holds a copy of the store for people and other programs.
 ///
 /// Calls come from one thread, one after the other, and block. A call that fails leaves the target as it
@@ -177,7 +185,7 @@ pub trait Sink: Send {
     fn observe(&mut self, store_id: u128) -> Result<Option<RemoteState>, SinkError>;
 
     /// Applies changes: a row is put unless the target's version is as high or higher, a range turns lower
-    /// versions into tombstones. First it is made sure that the claim is still held. A target that stands
+    /// versions into tombstones of [`tombstone_version`]. First it is made sure that the claim is still held. A target that stands
     /// at `expected` applies all changes, notes the poison and moves its watermark to `next` in one
     /// transaction; one that stands at or past `next` changes nothing and says so. Rows that were noted as
     /// poison and are applied now are poison no more.

@@ -29,6 +29,7 @@ struct State {
     start: Arc<[u8]>,
     log: Vec<Asked>,
     syncs: usize,
+    grown: usize,
     lies_from: Option<usize>,
     fails_at: Option<usize>,
     fails_once: bool,
@@ -103,6 +104,11 @@ impl Disk {
         self.state().syncs
     }
 
+    /// How often it was made longer.
+    pub fn grown(&self) -> usize {
+        self.state().grown
+    }
+
     /// Makes every sync take this long, so that commits have to wait for each other.
     pub fn sync_takes(&self, time: Duration) {
         self.state().sync_takes = time;
@@ -173,6 +179,7 @@ impl StorageBackend for Disk {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let asked = Asked::SetLen(len);
         let mut state = self.note(asked.clone())?;
+        state.grown += usize::from(len > state.bytes.len());
         asked.apply(&mut state.bytes);
         Ok(())
     }

@@ -6,7 +6,7 @@ use barkeeper_records::{
 };
 use rust_decimal::Decimal;
 
-fn text(value: impl ToString) -> Value {
+fn text(value: &(impl ToString + ?Sized)) -> Value {
     Value::Text(value.to_string())
 }
 
@@ -21,7 +21,7 @@ fn optional<T>(value: Option<T>, into: impl FnOnce(T) -> Value) -> Value {
 
 /// The key of a bar's row.
 pub fn bar_key(series: &SeriesKey, ts: Timestamp) -> Vec<Value> {
-    vec![text(series.interval), text(series.adjustment), text(series.instrument), Value::Int(ts.nanos())]
+    vec![text(&series.interval), text(&series.adjustment), text(&series.instrument), Value::Int(ts.nanos())]
 }
 
 /// The columns of a bar's row behind its key.
@@ -49,7 +49,7 @@ pub fn bar_key_of(key: &[Value]) -> Option<(SeriesKey, Timestamp)> {
 
 /// The key of a trade record's row.
 pub fn trade_key(trade: &TradeRecord) -> Vec<Value> {
-    vec![text(trade.trade_id)]
+    vec![text(&trade.trade_id)]
 }
 
 /// The columns of a trade record's row behind its key.
@@ -57,9 +57,9 @@ pub fn trade_values(trade: &TradeRecord) -> Vec<Value> {
     vec![
         text(&trade.account),
         text(&trade.book),
-        text(trade.instrument),
+        text(&trade.instrument),
         optional(trade.strategy.as_ref(), text),
-        text(trade.kind),
+        text(&trade.kind),
         Value::Int(trade.ts.nanos()),
         Value::Day(trade.trading_day),
         decimal(trade.price),
@@ -70,13 +70,13 @@ pub fn trade_values(trade: &TradeRecord) -> Vec<Value> {
         text(&trade.remark),
         text(&trade.source_text),
         optional(trade.external_id.as_ref(), text),
-        optional(trade.voids, text),
+        optional(trade.voids.as_ref(), text),
     ]
 }
 
 /// The key of a position's row.
 pub fn position_key(position: &barkeeper_records::PositionKey) -> Vec<Value> {
-    vec![text(&position.account), text(&position.book), text(position.instrument)]
+    vec![text(&position.account), text(&position.book), text(&position.instrument)]
 }
 
 /// The columns of a position's row behind its key.

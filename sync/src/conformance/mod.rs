@@ -6,6 +6,7 @@
 
 mod checks;
 mod edges;
+mod faulty;
 mod model;
 mod rows;
 mod sample;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use barkeeper_records::FeedError;
 
+pub use self::faulty::{Fault, Faulty};
 pub use self::model::{MemoryFeed, Write};
 pub use self::sample::{
     bar, bar_key, book, extreme_trades, position, row, series, tombstone, trade, trade_values,

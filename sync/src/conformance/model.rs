@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barkeeper_records::{
-    Bucket, BucketDigest, Change, ChangeFeed, Cursor, Digest, FeedError, Hlc, HlcError, LogBounds, Lsn, Page,
+    Bucket, BucketDigest, Change, ChangeFeed, Cursor, Digest, FeedError, Hlc, LogBounds, Lsn, Page,
     RangeTombstone, Row, SeriesKey, StoreIdentity, Table, Timestamp, Value, Version, limits,
 };
 use barkeeper_storage::{chain, row_hash, rowview};
@@ -80,14 +80,17 @@ pub struct MemoryFeed {
 }
 
 impl MemoryFeed {
-    /// An empty store of a device (0 to 4095; above, the highest).
+    /// An empty store of a device.
+    ///
+    /// # Panics
+    /// For a device above 4095: a mistake in a test.
+    #[expect(clippy::expect_used, reason = "what is written in a test is right or the test is wrong")]
     pub fn new(store_id: u128, device: u16, epoch: u64) -> Arc<Self> {
-        let device = device.min(Version::MAX_DEVICE);
         let now = Timestamp::from_millis(1_760_000_000_000).unwrap_or_default();
-        let first = Hlc::new(device, Version::ZERO);
+        let hlc = Hlc::new(device, Version::ZERO).expect("a device number");
         let inner = Inner {
             identity: StoreIdentity { store_id, device, epoch },
-            hlc: first.unwrap_or_else(|_| unreachable_device()),
+            hlc,
             now,
             rows: BTreeMap::new(),
             ranges: Vec::new(),
@@ -176,11 +179,6 @@ impl MemoryFeed {
     pub fn corrupt(&self, table: Table, key: &[Value]) {
         self.lock().rows.remove(&Key(table, key.to_vec()));
     }
-}
-
-/// A device is checked before, so that this clock is never asked for.
-fn unreachable_device() -> Hlc {
-    Hlc::new(0, Version::ZERO).unwrap_or_else(|_: HlcError| unreachable_device())
 }
 
 impl Inner {

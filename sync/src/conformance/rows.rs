@@ -108,15 +108,21 @@ pub(super) fn order_inside_a_shipment_counts(remote: &Remote) -> Result<(), Fail
     let (mut sink, _) = greeted(remote)?;
     let series = series("000001.SZ", "1m");
     let changes = [
+        put(&series, 5, 1.0, 10),
         put(&series, 3, 1.0, 10),
         put(&series, 1, 1.0, 10),
         range(&series, 0, 10, 20),
         put(&series, 2, 2.0, 30),
         put(&series, 1, 2.0, 30),
         put(&series, 2, 3.0, 40),
+        // A row of the same commit as a range that stands before it.
+        range(&series, 4, 6, 50),
+        put(&series, 5, 5.0, 50),
     ];
     ship(&mut *sink, &changes, 0, 1)?;
     let here = [bucket(&series, 0)];
-    let expected = vec![(1, Some(2.0)), (2, Some(3.0)), (3, None)];
-    expect("the rows", &closes(&mut *sink, &here)?, &expected)
+    let expected = vec![(1, Some(2.0)), (2, Some(3.0)), (3, None), (5, Some(5.0))];
+    expect("the rows", &closes(&mut *sink, &here)?, &expected)?;
+    ship(&mut *sink, &changes, 1, 1)?;
+    expect("the rows after a replay", &closes(&mut *sink, &here)?, &expected)
 }

@@ -1,7 +1,7 @@
 //! Rows to try sinks with, the extreme ones among them.
 
 use barkeeper_records::{
-    AdjustmentTag, InstrumentId, Interval, Lsn, Row, SeriesKey, Table, Timestamp, TradeId, TradingDay, Value,
+    AdjustmentTag, Lsn, Row, SeriesKey, Table, Timestamp, TradeId, TradingDay, Value,
     Version,
 };
 use barkeeper_storage::{row_hash, rowview};
@@ -27,17 +27,14 @@ pub(super) fn small_version(place: u64) -> Version {
     Version::from_raw(place << 12 | 1).unwrap_or_default()
 }
 
-/// A series of raw bars; daily where the instrument or the interval cannot be read.
+/// A series of raw bars.
+///
+/// # Panics
+/// For what is no instrument or no interval: a mistake in a test.
+#[expect(clippy::expect_used, reason = "what is written in a test is right or the test is wrong")]
 pub fn series(instrument: &str, interval: &str) -> SeriesKey {
-    let fallback = SeriesKey {
-        interval: Interval::DAY,
-        adjustment: AdjustmentTag::Raw,
-        instrument: InstrumentId::from_trusted(b"000001.SZ").unwrap_or(FALLBACK),
-    };
-    match (instrument.parse(), interval.parse()) {
-        (Ok(instrument), Ok(interval)) => SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument },
-        _ => fallback,
-    }
+    let instrument = instrument.parse().expect("an instrument");
+    SeriesKey { interval: interval.parse().expect("an interval"), adjustment: AdjustmentTag::Raw, instrument }
 }
 
 /// The key of a bar.

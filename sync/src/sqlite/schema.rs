@@ -108,8 +108,8 @@ pub(super) enum Pages {
     },
 }
 
-/// Turns the bars of a range with a lower version into tombstones: version, device, LSN, interval,
-/// adjustment, instrument, from, to, version.
+/// Turns the bars of a range up to a version into tombstones of that version: version, device, LSN,
+/// interval, adjustment, instrument, from, to.
 pub(super) fn delete_range() -> String {
     let schema = Table::Bars.schema();
     let nulls: Vec<String> =
@@ -118,7 +118,7 @@ pub(super) fn delete_range() -> String {
     format!(
         "UPDATE {} SET {nulls}, \"version\" = ?1, \"deleted\" = 1, \"device\" = ?2, \"lsn\" = ?3, \"row_hash\" = 0 \
          WHERE \"interval\" = ?4 AND \"adjustment\" = ?5 AND \"instrument\" = ?6 \
-         AND \"ts\" >= ?7 AND \"ts\" < ?8 AND \"version\" < ?1",
+         AND \"ts\" >= ?7 AND \"ts\" < ?8 AND (\"version\" < ?1 OR (\"version\" = ?1 AND \"deleted\" = 0))",
         quote_identifier(schema.name)
     )
 }

@@ -16,7 +16,7 @@ use crate::bucket::{SeriesGroup, Shape};
 use crate::claim::{Claim, ClaimDecision};
 use crate::error::SinkError;
 use crate::json;
-use crate::sink::{Access, Applied, Force, Guarantee, Hello, RemoteRow, RemoteState, Shipment, Sink};
+use crate::sink::{Access, Applied, Force, Guarantee, Hello, RemoteRow, RemoteState, Shipment, Sink, tombstone_version};
 
 /// Statements that stay prepared: six for each table and a few more.
 const STATEMENTS: usize = 64;
@@ -449,10 +449,11 @@ fn move_watermark(
 
 fn erase(transaction: &Transaction<'_>, sql: &str, range: &RangeTombstone) -> rusqlite::Result<()> {
     let RangeTombstone { series, from, to, version, lsn } = range;
+    let buried = tombstone_version(range);
     transaction
         .prepare_cached(sql)?
         .execute(params![
-            version.raw() as i64,
+            buried.raw() as i64,
             version.device(),
             lsn.0 as i64,
             series.interval.to_string(),

@@ -183,8 +183,8 @@ fn listing(place: usize) -> Option<Listing> {
     } else if place.is_multiple_of(50) {
         (format!("{}.SH", 510_000 + number), ListingKind::Fund)
     } else {
-        let (first, venue) = FAMILIES.get(place % FAMILIES.len())?;
-        (format!("{:06}.{venue}", first + number / 5), ListingKind::Stock)
+        let (first, venue) = FAMILIES.get((place - 1) % FAMILIES.len())?;
+        (format!("{:06}.{venue}", first + (number - 1) / 5), ListingKind::Stock)
     };
     let (first, second) = (NAME_FIRST.get(place / 8 % 8)?, NAME_SECOND.get(place % 8)?);
     let suffix = if kind == ListingKind::Fund { "基金" } else { "股份" };
