@@ -14,7 +14,7 @@ use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, ChangeFeed, ExtremeUpdate, ImportRecord,
     InstrumentId, Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
 };
-use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
+use barkeeper_storage::{Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use crate::commit::{Queue, Task, check_batch};
@@ -118,6 +118,9 @@ impl Store {
         let damaged = |error: ReadError| match error {
             ReadError::Io { source } => OpenError::Io { path: dir.join(folder::DATABASE), source },
             ReadError::Segment(inner) => OpenError::Segment(inner),
+            ReadError::Value(Damage::Newer { found, known, .. }) => {
+                OpenError::Newer { found: u32::from(found), known: u32::from(known) }
+            }
             other => OpenError::Damaged { path: dir.join(folder::DATABASE), detail: other.to_string() },
         };
         let identity = prepare(&db, &options).map_err(damaged)?;

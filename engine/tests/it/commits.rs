@@ -4,6 +4,8 @@ use std::sync::Barrier;
 
 use barkeeper::records::{Batch, Lsn, OnConflict, Operation, Precondition, TradeId, TradeKind};
 use barkeeper::{CommitError, OpenError, Store};
+use barkeeper_storage::{IdentityV1, StoredRow};
+use redb::{ReadableDatabase, ReadableTable};
 
 use crate::common::{Desk, bar, daily, day, key, put, run, trade};
 
@@ -149,4 +151,44 @@ fn a_refused_conflict_says_how_many_and_by_how_much() {
     let CommitError::Conflict { bars: 1, series: 1, largest, first } = error else { panic!("{error}") };
     assert!((largest - 10.0).abs() < 1e-9);
     assert_eq!(first, (daily("000001.SZ"), day("2024-01-02").label()));
+}
+
+/// A store as a later version of the program might leave it.
+fn write_identity(folder: &std::path::Path, format: u32, layout: Option<u8>) {
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+    let identity = IdentityV1 { format, store_id: 7, device: 1, epoch: 1, created_ms: 0 };
+    let mut bytes = identity.to_bytes(b"identity");
+    if let Some(layout) = layout {
+        let body = bytes.len() - 8;
+        bytes[0] = layout;
+        let sum = barkeeper_storage::checksum(b"identity", &bytes[..body]);
+        bytes.truncate(body);
+        bytes.extend(sum.to_le_bytes());
+    }
+    let db = redb::Database::open(folder.join("store.redb")).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(table).unwrap().insert(b"identity".as_slice(), bytes.as_slice()).unwrap();
+    txn.commit().unwrap();
+}
+
+fn read_meta(folder: &std::path::Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+    let db = redb::Database::open(folder.join("store.redb")).unwrap();
+    let meta = db.begin_read().unwrap().open_table(table).unwrap();
+    let entries =
+        meta.iter().unwrap().map(|entry| entry.map(|(k, v)| (k.value().to_vec(), v.value().to_vec())));
+    entries.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn a_newer_store_is_refused_with_both_formats_and_left_as_it_is() {
+    for (format, layout) in [(9, None), (1, Some(9))] {
+        let mut desk = Desk::new();
+        desk.store.take().unwrap().close().unwrap();
+        write_identity(&desk.folder(), format, layout);
+        let before = read_meta(&desk.folder());
+        let error = Store::open(&desk.folder(), desk.options()).unwrap_err();
+        assert!(matches!(error, OpenError::Newer { found: 9, known: 1 }), "{error}");
+        assert_eq!(read_meta(&desk.folder()), before);
+    }
 }

@@ -20,17 +20,64 @@ pub(super) struct Plan {
     /// Where it stands when everything is there.
     next: Cursor,
     chain: u64,
-    buckets: VecDeque<Bucket>,
+    /// What is left; `None` before the deleted ranges are there.
+    buckets: Option<VecDeque<Bucket>>,
     /// The last key of the first bucket that is there already.
     behind: Option<Vec<Value>>,
 }
 
+/// What is read for one transaction.
+struct CopyPage {
+    changes: Vec<Change>,
+    /// The last key of a bucket that was not read to its end.
+    behind: Option<Vec<Value>>,
+    left: VecDeque<Bucket>,
+}
+
 impl Replicator {
     /// Plans to copy every bucket that changed behind an LSN. A plan that was interrupted is kept.
-    pub(super) fn plan_copy(&mut self, after: Lsn, bounds: &LogBounds) -> Result<(), Trouble> {
-        if self.plan.as_ref().is_some_and(|plan| plan.after == after) {
-            return Ok(());
+    pub(super) fn plan_copy(&mut self, after: Lsn, bounds: &LogBounds) {
+        if self.plan.as_ref().is_none_or(|plan| plan.after != after) {
+            let next = Cursor { lsn: bounds.head, within: Vec::new() };
+            self.plan = Some(Plan { after, next, chain: bounds.head_chain, buckets: None, behind: None });
         }
+    }
+
+    /// Copies one page: first the deleted ranges, then rows; after the last one the watermark jumps.
+    pub(super) fn copy_page(&mut self) -> Result<Step, Trouble> {
+        let Some(mut plan) = self.plan.take() else {
+            self.go(State::Connecting, "nothing is planned");
+            return Ok(Step::Failed);
+        };
+        let done = match plan.buckets.take() {
+            None => self.copy_ranges(plan.after).map(|buckets| (0, Some(buckets))),
+            Some(buckets) => self.copy_rows(&mut plan, buckets),
+        };
+        let (rows, buckets) = match done {
+            Ok(done) => done,
+            Err(trouble) => {
+                self.plan = Some(plan);
+                return Err(trouble);
+            }
+        };
+        let buckets_left = buckets.as_ref().map_or(0, VecDeque::len);
+        if buckets.is_some() {
+            self.plan = Some(Plan { buckets, ..plan });
+        } else {
+            self.ship(&[], &plan.next, plan.chain)?;
+            self.go(State::CatchUp, "every bucket is there");
+        }
+        Ok(Step::Copied { rows, buckets_left })
+    }
+
+    /// Ships the deleted ranges and answers the buckets to copy. In this order, because a range may hide a
+    /// row of the target whose content equals that of a newer row of the store: digests do not tell them
+    /// apart before the range is there.
+    fn copy_ranges(&mut self, after: Lsn) -> Result<VecDeque<Bucket>, Trouble> {
+        let ranges = self.feed.range_tombstones(after)?;
+        let changes: Vec<Change> = ranges.into_iter().map(Change::DeleteRange).collect();
+        let standing = self.at.clone();
+        self.ship(&changes, &standing, 0)?;
         let mut buckets = VecDeque::new();
         for table in [Table::Books, Table::Positions, Table::Trades, Table::Bars] {
             let there: HashMap<Bucket, _> = if after == Lsn(0) {
@@ -46,52 +93,35 @@ impl Replicator {
                 }
             }
         }
-        let next = Cursor { lsn: bounds.head, within: Vec::new() };
-        self.plan = Some(Plan { after, next, chain: bounds.head_chain, buckets, behind: None });
-        Ok(())
+        Ok(buckets)
     }
 
-    /// Copies one page; the last one ships the deleted ranges and lets the watermark jump.
-    pub(super) fn copy_page(&mut self) -> Result<Step, Trouble> {
-        let Some(mut plan) = self.plan.take() else {
-            self.go(State::Connecting, "nothing is planned");
-            return Ok(Step::Failed);
-        };
-        let done = self.copy_planned(&mut plan);
-        let is_over = matches!(done, Ok((_, true)));
-        let buckets_left = plan.buckets.len();
-        if !is_over {
-            self.plan = Some(plan);
+    /// Ships a page of rows; answers how many, and what is left, if anything. A page that fails is
+    /// planned again.
+    #[expect(clippy::type_complexity, reason = "rows and buckets, as `copy_page` takes them apart at once")]
+    fn copy_rows(
+        &mut self,
+        plan: &mut Plan,
+        buckets: VecDeque<Bucket>,
+    ) -> Result<(usize, Option<VecDeque<Bucket>>), Trouble> {
+        if buckets.is_empty() {
+            return Ok((0, None));
         }
-        let (rows, _) = done?;
-        if is_over {
-            self.go(State::CatchUp, "every bucket is there");
-        }
-        Ok(Step::Copied { rows, buckets_left })
-    }
-
-    /// Answers how many rows went, and whether that was all.
-    fn copy_planned(&mut self, plan: &mut Plan) -> Result<(usize, bool), Trouble> {
-        let (changes, behind, left) = self.read_page(plan)?;
-        if changes.is_empty() && left.is_empty() {
-            let ranges = self.feed.range_tombstones(plan.after)?;
-            let changes: Vec<Change> = ranges.into_iter().map(Change::DeleteRange).collect();
-            self.ship(&changes, &plan.next, plan.chain)?;
-            return Ok((0, true));
-        }
+        plan.buckets = Some(buckets.clone());
+        let page = self.read_page(buckets, plan.behind.clone())?;
         let standing = self.at.clone();
-        self.ship(&changes, &standing, 0)?;
-        plan.behind = behind;
-        plan.buckets = left;
-        Ok((changes.len(), false))
+        self.ship(&page.changes, &standing, 0)?;
+        plan.behind = page.behind;
+        Ok((page.changes.len(), Some(page.left)))
     }
 
-    /// Rows of the next buckets, up to a page; the last key of a bucket that was not read to its end; and
-    /// the buckets that are left.
-    #[expect(clippy::type_complexity, reason = "the three parts of what is read, taken apart at once")]
-    fn read_page(&self, plan: &Plan) -> Result<(Vec<Change>, Option<Vec<Value>>, VecDeque<Bucket>), Trouble> {
+    /// Rows of the next buckets, up to a page.
+    fn read_page(
+        &self,
+        mut left: VecDeque<Bucket>,
+        mut behind: Option<Vec<Value>>,
+    ) -> Result<CopyPage, Trouble> {
         let (mut changes, mut bytes) = (Vec::new(), 0);
-        let (mut behind, mut left) = (plan.behind.clone(), plan.buckets.clone());
         while let Some(bucket) = left.front() {
             if changes.len() >= PAGE_ROWS || bytes >= self.options.page_bytes {
                 break;
@@ -105,7 +135,7 @@ impl Replicator {
                 left.pop_front();
             }
         }
-        Ok((changes, behind, left))
+        Ok(CopyPage { changes, behind, left })
     }
 }
 

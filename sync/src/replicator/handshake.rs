@@ -89,7 +89,7 @@ impl Replicator {
             };
             self.go(State::CatchUp, why);
         } else {
-            self.plan_copy(lsn, &bounds)?;
+            self.plan_copy(lsn, &bounds);
             let why = if lsn == Lsn(0) {
                 "the target is empty and the log does not reach back to the start"
             } else {
