@@ -125,7 +125,11 @@ impl Examination {
         for _ in 0..4 {
             let (from, to) = (edge(&mut rng), edge(&mut rng));
             let expected = model.range(series, from, to);
-            self.ask_bars(|| format!("bars of {series} {from}..{to}"), &expected, || snapshot.bars(series, from, to));
+            self.ask_bars(
+                || format!("bars of {series} {from}..{to}"),
+                &expected,
+                || snapshot.bars(series, from, to),
+            );
         }
     }
 
@@ -205,7 +209,11 @@ impl Examination {
         }
         let voided: BTreeSet<_> = log.iter().filter_map(|trade| trade.voids).collect();
         log.retain(|trade| trade.kind != TradeKind::Void && !voided.contains(&trade.trade_id));
-        self.ask(|| "the trades that count".to_owned(), log.clone(), || snapshot.trades(&TradeQuery::default()));
+        self.ask(
+            || "the trades that count".to_owned(),
+            log.clone(),
+            || snapshot.trades(&TradeQuery::default()),
+        );
         for trade in model.trades.values() {
             let id = trade.trade_id;
             self.ask(|| format!("trade {id}"), Some(trade.clone()), || snapshot.trade(id));
@@ -222,7 +230,9 @@ impl Examination {
     }
 }
 
-fn summary((series, bars): (&SeriesKey, &BTreeMap<Timestamp, crate::model::Written>)) -> Option<SeriesSummary> {
+fn summary(
+    (series, bars): (&SeriesKey, &BTreeMap<Timestamp, crate::model::Written>),
+) -> Option<SeriesSummary> {
     let (first, last) = (bars.keys().next()?, bars.keys().next_back()?);
     Some(SeriesSummary { series: *series, count: bars.len() as u64, first: *first, last: *last })
 }

@@ -1,8 +1,8 @@
 //! The ledger's part of the model: positions, books and trades.
 
 use barkeeper_records::{
-    AccountId, BookId, ExtremeUpdate, IncrementOutcome, Operation, Outcome, Position, PositionKey, PositionStatus,
-    Refusal, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, limits,
+    AccountId, BookId, ExtremeUpdate, IncrementOutcome, Operation, Outcome, Position, PositionKey,
+    PositionStatus, Refusal, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, limits,
 };
 use rust_decimal::Decimal;
 
@@ -69,7 +69,9 @@ impl Draft<'_> {
                 self.changed |= changed;
                 Ok(if changed { Outcome::Done } else { Outcome::Unchanged })
             }
-            Operation::UpdateExtremes { account, book, updates } => self.update_extremes(account, book, updates),
+            Operation::UpdateExtremes { account, book, updates } => {
+                self.update_extremes(account, book, updates)
+            }
             Operation::SetExtremes { key, highest, lowest } => {
                 let old = self.model.positions.get(key).cloned().ok_or(Refused::NoPosition)?;
                 self.set(Position {
@@ -112,7 +114,8 @@ impl Draft<'_> {
         let mut changed = 0;
         for update in updates {
             let update = update.born().map_err(|_| Refused::Value)?;
-            let key = PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
+            let key =
+                PositionKey { account: account.clone(), book: book.clone(), instrument: update.instrument };
             let Ok(old) = self.open(&key) else { continue };
             let highest = Some(old.highest.map_or(update.high, |high| high.max(update.high)));
             let lowest = Some(old.lowest.map_or(update.low, |low| low.min(update.low)));
@@ -169,8 +172,10 @@ impl Draft<'_> {
 
     fn record(&mut self, trade: &TradeRecord) -> Result<Outcome, Refused> {
         let trade = trade.clone().born().map_err(|_| Refused::Value)?;
-        let exists =
-            |old: &TradeRecord| Outcome::TradeExists { trade_id: old.trade_id, strategy: old.strategy.clone() };
+        let exists = |old: &TradeRecord| Outcome::TradeExists {
+            trade_id: old.trade_id,
+            strategy: old.strategy.clone(),
+        };
         if let Some(old) = self.model.trades.get(&trade.trade_id) {
             return if *old == trade { Ok(exists(old)) } else { Err(Refused::TradeDiffers) };
         }
@@ -193,7 +198,13 @@ impl Draft<'_> {
         Ok(Outcome::Done)
     }
 
-    fn void(&mut self, trade_id: TradeId, voids: TradeId, ts: Timestamp, remark: &str) -> Result<Outcome, Refused> {
+    fn void(
+        &mut self,
+        trade_id: TradeId,
+        voids: TradeId,
+        ts: Timestamp,
+        remark: &str,
+    ) -> Result<Outcome, Refused> {
         let old = self.model.trades.get(&voids).cloned().ok_or(Refused::NoTrade)?;
         self.record(&TradeRecord {
             trade_id,

@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, reason = "names and dates are constants of this file")]
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, InstrumentId, Interval, IntervalUnit, PositionKey, SeriesKey, Timestamp,
-    TradingDay,
+    AccountId, AdjustmentTag, Bar, BookId, InstrumentId, Interval, IntervalUnit, PositionKey, SeriesKey,
+    Timestamp, TradingDay,
 };
 
 use crate::rng::Rng;
@@ -80,7 +80,8 @@ impl Market {
         for byte in series.instrument.as_bytes() {
             seed = seed.wrapping_mul(31).wrapping_add(u64::from(*byte));
         }
-        let mut rng = Rng::new(seed ^ u64::from(series.interval.code()) << 32 ^ u64::from(series.adjustment.code()));
+        let mut rng =
+            Rng::new(seed ^ u64::from(series.interval.code()) << 32 ^ u64::from(series.adjustment.code()));
         let close = cents(rng.within(100, 99_999));
         let open = close + cents(rng.below(200)) - 1.0;
         let spread = cents(rng.below(150));
@@ -92,7 +93,8 @@ impl Market {
             _ => close.min(open) - spread,
         };
         let volume = rng.below(1_000_000) as f64;
-        let numbers = [open, close.max(open) + spread, odd, close, volume, volume * close, rng.below(3) as f64];
+        let numbers =
+            [open, close.max(open) + spread, odd, close, volume, volume * close, rng.below(3) as f64];
         Bar::from_numbers(moment.0, moment.1, numbers)
     }
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use barkeeper::{CommitError, Receipt};
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, Batch, BookId, Calendar, Hlc, InstrumentId, Interval, Lsn, OnConflict, Operation,
-    Outcome, Position, PositionKey, PositionStatus, Precondition, RequestId, SeriesKey, Timestamp, TradeId,
-    TradeRecord, TradingDay, Version,
+    AccountId, AdjustmentTag, Bar, Batch, BookId, Calendar, Hlc, InstrumentId, Interval, Lsn, OnConflict,
+    Operation, Outcome, Position, PositionKey, PositionStatus, Precondition, RequestId, SeriesKey, Timestamp,
+    TradeId, TradeRecord, TradingDay, Version,
 };
 
 /// A bar and the version that wrote it.
@@ -80,7 +80,10 @@ pub struct Answer {
 ///
 /// # Errors
 /// How both differ.
-pub fn same_answer(found: &Result<Receipt, CommitError>, expected: &Result<Answer, Refused>) -> Result<(), String> {
+pub fn same_answer(
+    found: &Result<Receipt, CommitError>,
+    expected: &Result<Answer, Refused>,
+) -> Result<(), String> {
     let same = match (found, expected) {
         (Ok(found), Ok(expected)) => {
             let found = (found.lsn, &found.outcomes, found.changed, found.replayed);
@@ -153,7 +156,8 @@ impl Model {
             return Err(Refused::Precondition);
         }
         let mut draft = self.draft(now);
-        let outcomes = batch.operations.iter().map(|one| draft.operate(one)).collect::<Result<Vec<_>, _>>()?;
+        let outcomes =
+            batch.operations.iter().map(|one| draft.operate(one)).collect::<Result<Vec<_>, _>>()?;
         let changed = draft.done();
         if let Some(request) = &batch.request {
             self.requests.insert(request.clone(), self.lsn);
@@ -187,7 +191,8 @@ impl Model {
         for (instrument, high, low) in updates {
             let key = PositionKey { account: account.clone(), book: book.clone(), instrument: *instrument };
             let Some(position) = self.shown(&key).filter(|_| self.is_open(&key)) else { continue };
-            if position.highest.is_none_or(|old| *high > old) || position.lowest.is_none_or(|old| *low < old) {
+            if position.highest.is_none_or(|old| *high > old) || position.lowest.is_none_or(|old| *low < old)
+            {
                 changed.push((key, *high, *low));
             }
         }
@@ -267,7 +272,12 @@ impl Model {
     }
 
     /// Inserted, replaced, kept and unchanged bars, if these were put.
-    fn compare(&self, series: &SeriesKey, bars: &[Bar], on_conflict: OnConflict) -> Result<[u64; 4], Refused> {
+    fn compare(
+        &self,
+        series: &SeriesKey,
+        bars: &[Bar],
+        on_conflict: OnConflict,
+    ) -> Result<[u64; 4], Refused> {
         let stored = self.bars.get(series);
         let mut counts = [0; 4];
         for bar in bars {

@@ -3,9 +3,9 @@
 #![allow(clippy::expect_used, reason = "runs and decimals are drawn so that they are valid")]
 
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, Batch, ExtremeUpdate, ImportRecord, InstrumentId, Interval, OnConflict, Operation,
-    Position, PositionStatus, Precondition, Quality, SeriesKey, StrategyId, Timestamp, TradeId, TradeKind, TradeRecord,
-    TradingDay,
+    AdjustmentTag, Bar, BarRun, Batch, ExtremeUpdate, ImportRecord, InstrumentId, Interval, OnConflict,
+    Operation, Position, PositionStatus, Precondition, Quality, SeriesKey, StrategyId, Timestamp, TradeId,
+    TradeKind, TradeRecord, TradingDay,
 };
 use rust_decimal::Decimal;
 
@@ -178,7 +178,9 @@ impl Workload {
         match self.rng.below(5) {
             0 => Operation::SetIncrementedOn { account, book, day },
             1 => Operation::IncrementHeldDays { account, book, day: None, catch_up: false },
-            _ => Operation::IncrementHeldDays { account, book, day: Some(day), catch_up: self.rng.chance(50) },
+            _ => {
+                Operation::IncrementHeldDays { account, book, day: Some(day), catch_up: self.rng.chance(50) }
+            }
         }
     }
 
@@ -241,7 +243,8 @@ impl Workload {
             }
             14 => {
                 let low = price(&mut self.rng);
-                let (highest, lowest) = (self.rng.chance(60).then_some(low + 2.0), self.rng.chance(60).then_some(low));
+                let (highest, lowest) =
+                    (self.rng.chance(60).then_some(low + 2.0), self.rng.chance(60).then_some(low));
                 Operation::SetExtremes { key, highest, lowest }
             }
             _ => {
@@ -285,7 +288,13 @@ impl Workload {
 
     /// A line of the trade log on a trading day.
     pub fn fill(&mut self, day: TradingDay) -> TradeRecord {
-        let kinds = [TradeKind::BuyFill, TradeKind::SellFill, TradeKind::BuyOrder, TradeKind::SellOrder, TradeKind::Cancel];
+        let kinds = [
+            TradeKind::BuyFill,
+            TradeKind::SellFill,
+            TradeKind::BuyOrder,
+            TradeKind::SellOrder,
+            TradeKind::Cancel,
+        ];
         let key = self.market.position(&mut self.rng);
         let minutes = self.rng.below(300) as i64;
         TradeRecord {

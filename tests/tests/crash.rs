@@ -150,7 +150,8 @@ impl Run {
         digests::agree(&found.model, store.feed().as_ref())?;
         read_log(store.feed().as_ref(), lsn)?;
         if let Some((request, first)) = &last.request {
-            let again = Batch::of(Operation::DeletePosition { key: some_position(&self.workload.market, rng) });
+            let again =
+                Batch::of(Operation::DeletePosition { key: some_position(&self.workload.market, rng) });
             let again = again.request(&request.client, &request.id);
             let receipt = store.commit(again).map_err(|error| text(&error))?;
             if !receipt.replayed || receipt.lsn != *first {
@@ -312,7 +313,12 @@ fn a_store_whose_making_was_cut_off_can_be_made_again() {
             stuck.push(format!("{place}: {error}"));
         }
     }
-    assert!(stuck.is_empty(), "{} of {all} folders can be neither opened nor made, such as {}", stuck.len(), stuck[0]);
+    assert!(
+        stuck.is_empty(),
+        "{} of {all} folders can be neither opened nor made, such as {}",
+        stuck.len(),
+        stuck[0]
+    );
 }
 
 #[test]
@@ -446,11 +452,13 @@ fn every_bucket_names_the_last_commit_that_changed_it() {
     let run = record(&Disk::new(), seed("every_bucket_names_the_last_commit_that_changed_it"), 40);
     let image = run.trace.image(run.trace.len(), Survival::All, &mut Rng::new(0));
     let store = open(Disk::holding(image), run.dir.path(), &run.clock).unwrap();
-    let models: Vec<_> = run.acknowledged.iter().map(|one| (one.model.lsn, digests::expected(&one.model))).collect();
+    let models: Vec<_> =
+        run.acknowledged.iter().map(|one| (one.model.lsn, digests::expected(&one.model))).collect();
     for table in Table::ALL {
         for one in store.feed().digests(table).unwrap() {
             let at = |bucket: &Bucket, place: usize| models[place].1.get(bucket).copied().unwrap_or_default();
-            let changed = (1..models.len()).rev().find(|place| at(&one.bucket, *place) != at(&one.bucket, place - 1));
+            let changed =
+                (1..models.len()).rev().find(|place| at(&one.bucket, *place) != at(&one.bucket, place - 1));
             let last = changed.map_or(Lsn(0), |place| models[place].0);
             // A commit may change a bucket and leave its digest as it was.
             assert!(one.last_lsn >= last, "{} says {}, {last} changed it", one.bucket, one.last_lsn);

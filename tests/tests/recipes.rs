@@ -47,7 +47,9 @@ fn publish(dir: &Path) -> String {
 #[test]
 fn every_python_recipe_of_the_readme_reads_each_bar_once() {
     let Ok(python) = std::env::var("BARKEEPER_TEST_PYTHON") else {
-        eprintln!("SKIPPED: no BARKEEPER_TEST_PYTHON; cargo xtask test provides one with pandas, polars and DuckDB");
+        eprintln!(
+            "SKIPPED: no BARKEEPER_TEST_PYTHON; cargo xtask test provides one with pandas, polars and DuckDB"
+        );
         return;
     };
     let readme = include_str!("../../README.md");

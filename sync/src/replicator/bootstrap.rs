@@ -29,9 +29,10 @@ pub(super) struct Plan {
 /// What is read for one transaction.
 struct CopyPage {
     changes: Vec<Change>,
-    /// The last key of a bucket that was not read to its end.
+    /// How many of the planned buckets were read to their ends.
+    finished: usize,
+    /// The last key of the bucket behind them, where a part of it was read.
     behind: Option<Vec<Value>>,
-    left: VecDeque<Bucket>,
 }
 
 impl Replicator {
@@ -49,25 +50,35 @@ impl Replicator {
             self.go(State::Connecting, "nothing is planned");
             return Ok(Step::Failed);
         };
-        let done = match plan.buckets.take() {
-            None => self.copy_ranges(plan.after).map(|buckets| (0, Some(buckets))),
-            Some(buckets) => self.copy_rows(&mut plan, buckets),
-        };
-        let (rows, buckets) = match done {
-            Ok(done) => done,
-            Err(trouble) => {
-                self.plan = Some(plan);
-                return Err(trouble);
-            }
-        };
-        let buckets_left = buckets.as_ref().map_or(0, VecDeque::len);
-        if buckets.is_some() {
-            self.plan = Some(Plan { buckets, ..plan });
-        } else {
-            self.ship(&[], &plan.next, plan.chain)?;
+        let done = self.copy_planned(&mut plan);
+        let buckets_left = plan.buckets.as_ref().map_or(0, VecDeque::len);
+        let is_over = matches!(done, Ok(None));
+        if !is_over {
+            self.plan = Some(plan);
+        }
+        let rows = done?.unwrap_or(0);
+        if is_over {
             self.go(State::CatchUp, "every bucket is there");
         }
         Ok(Step::Copied { rows, buckets_left })
+    }
+
+    /// Answers how many rows went, `None` once the watermark has jumped.
+    fn copy_planned(&mut self, plan: &mut Plan) -> Result<Option<usize>, Trouble> {
+        let Some(buckets) = &mut plan.buckets else {
+            plan.buckets = Some(self.copy_ranges(plan.after)?);
+            return Ok(Some(0));
+        };
+        if buckets.is_empty() {
+            self.ship(&[], &plan.next, plan.chain)?;
+            return Ok(None);
+        }
+        let page = self.read_page(buckets, plan.behind.clone())?;
+        let standing = self.at.clone();
+        self.ship(&page.changes, &standing, 0)?;
+        buckets.drain(..page.finished);
+        plan.behind = page.behind;
+        Ok(Some(page.changes.len()))
     }
 
     /// Ships the deleted ranges and answers the buckets to copy. In this order, because a range may hide a
@@ -96,46 +107,26 @@ impl Replicator {
         Ok(buckets)
     }
 
-    /// Ships a page of rows; answers how many, and what is left, if anything. A page that fails is
-    /// planned again.
-    #[expect(clippy::type_complexity, reason = "rows and buckets, as `copy_page` takes them apart at once")]
-    fn copy_rows(
-        &mut self,
-        plan: &mut Plan,
-        buckets: VecDeque<Bucket>,
-    ) -> Result<(usize, Option<VecDeque<Bucket>>), Trouble> {
-        if buckets.is_empty() {
-            return Ok((0, None));
-        }
-        plan.buckets = Some(buckets.clone());
-        let page = self.read_page(buckets, plan.behind.clone())?;
-        let standing = self.at.clone();
-        self.ship(&page.changes, &standing, 0)?;
-        plan.behind = page.behind;
-        Ok((page.changes.len(), Some(page.left)))
-    }
-
     /// Rows of the next buckets, up to a page.
     fn read_page(
         &self,
-        mut left: VecDeque<Bucket>,
-        mut behind: Option<Vec<Value>>,
+        buckets: &VecDeque<Bucket>,
+        behind: Option<Vec<Value>>,
     ) -> Result<CopyPage, Trouble> {
-        let (mut changes, mut bytes) = (Vec::new(), 0);
-        while let Some(bucket) = left.front() {
-            if changes.len() >= PAGE_ROWS || bytes >= self.options.page_bytes {
+        let mut page = CopyPage { changes: Vec::new(), finished: 0, behind };
+        let mut bytes = 0;
+        while let Some(bucket) = buckets.get(page.finished) {
+            if page.changes.len() >= PAGE_ROWS || bytes >= self.options.page_bytes {
                 break;
             }
-            let rows = self.feed.bucket_rows(bucket, behind.as_deref(), READ_ROWS)?;
+            let rows = self.feed.bucket_rows(bucket, page.behind.as_deref(), READ_ROWS)?;
             let is_last = rows.len() < READ_ROWS;
-            behind = rows.last().filter(|_| !is_last).map(|row| row.key.clone());
+            page.behind = rows.last().filter(|_| !is_last).map(|row| row.key.clone());
+            page.finished += usize::from(is_last);
             bytes += rows.iter().map(weight).sum::<usize>();
-            changes.extend(rows.into_iter().map(Change::Put));
-            if is_last {
-                left.pop_front();
-            }
+            page.changes.extend(rows.into_iter().map(Change::Put));
         }
-        Ok(CopyPage { changes, behind, left })
+        Ok(page)
     }
 }
 

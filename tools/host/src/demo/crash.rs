@@ -6,7 +6,8 @@
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use barkeeper::Store;
 use barkeeper_records::{
@@ -123,10 +124,17 @@ impl Aftermath {
     }
 }
 
-/// Runs a writer until it has acknowledged `kills_after` commits, kills it, and looks at what is there.
-pub(super) fn kill_one(mut writer: Command, folder: &Path, kills_after: usize) -> Result<Aftermath, DemoError> {
+/// When a writer is killed: so long after it has acknowledged so many commits, wherever it is then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) acknowledged: usize,
+    pub(super) pause: Duration,
+}
+
+/// Runs a writer, kills it, and looks at what is there.
+pub(super) fn kill_one(mut writer: Command, folder: &Path, moment: Moment) -> Result<Aftermath, DemoError> {
     let child = writer.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
-    let acknowledged = watch(child, kills_after)?;
+    let acknowledged = watch(child, moment)?;
     let start = Instant::now();
     let opened = open(folder, super::flow::PROGRAM)?;
     let open_ns = nanos(start.elapsed());
@@ -135,7 +143,7 @@ pub(super) fn kill_one(mut writer: Command, folder: &Path, kills_after: usize) -
 }
 
 /// Reads what the writer acknowledges, kills it, and reads what it had printed until then.
-fn watch(mut child: Child, kills_after: usize) -> Result<Vec<(usize, u64)>, DemoError> {
+fn watch(mut child: Child, moment: Moment) -> Result<Vec<(usize, u64)>, DemoError> {
     let stdout = child.stdout.take().ok_or_else(|| DemoError::Writer { detail: "it has no output".to_owned() })?;
     let mut lines = BufReader::new(stdout);
     let mut acknowledged = Vec::new();
@@ -147,7 +155,8 @@ fn watch(mut child: Child, kills_after: usize) -> Result<Vec<(usize, u64)>, Demo
             };
             acknowledged.push((number, lsn));
         }
-        if acknowledged.len() >= kills_after && !killed {
+        if acknowledged.len() >= moment.acknowledged && !killed {
+            thread::sleep(moment.pause);
             child.kill()?;
             killed = true;
         }

@@ -13,7 +13,7 @@ use barkeeper_sources::ImportOptions;
 use barkeeper_sync::sqlite::SqliteConfig;
 use barkeeper_sync::{CheckOptions, Mode, Reached, Verdict};
 
-use super::crash::kill_one;
+use super::crash::{Moment, kill_one};
 use super::error::DemoError;
 use super::market::{Market, MarketSpec};
 use super::market_files::{MarketFiles, write_market};
@@ -171,7 +171,7 @@ fn replicate(opened: Opened, folder: &Path, teller: &mut Teller<'_>) -> Result<(
     let speed = grouped(per_second(rows, took));
     teller.timed(&format!("{} rows sent, {speed} a second", grouped(rows)), nanos(took))?;
     teller.check("the replica is current", reached == Reached::Current, &format!("{reached:?}"))?;
-    compare(&mut target, "every row there, read and hashed again, agrees", teller)?;
+    compare(&mut target, "every row of the replica, read and hashed, agrees", teller)?;
 
     let start = Instant::now();
     let sealed = opened.store.seal(&SealOptions::default(), &mut |_, _| {})?;
@@ -192,14 +192,13 @@ fn per_second(rows: u64, took: Duration) -> u64 {
 fn compare(target: &mut Target, what: &str, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     let start = Instant::now();
     let report = target.check(&CheckOptions::default(), &AtomicBool::new(false))?;
-    let found = format!(
-        "{} rows here, {} there, {} buckets agree, {} differ, {}",
-        grouped(report.rows_here),
-        grouped(report.rows_there),
-        report.agreeing,
-        report.differing.len(),
-        shown(nanos(start.elapsed()))
-    );
+    let took = shown(nanos(start.elapsed()));
+    let (here, there) = (grouped(report.rows_here), grouped(report.rows_there));
+    let found = if report.verdict == Verdict::Agree {
+        format!("{here} rows in {} buckets, {took}", report.agreeing)
+    } else {
+        format!("{here} rows here, {there} there, {} buckets differ, {took}", report.differing.len())
+    };
     teller.check(what, report.verdict == Verdict::Agree && report.rows_here > 0, &found)?;
     Ok(())
 }
@@ -209,11 +208,12 @@ fn kill(options: &DemoOptions<'_>, store: &Path, reopened: u64, teller: &mut Tel
     teller.timed("opening after a clean end", reopened)?;
     let mut random = Random::new(options.spec.seed, 4_000_000);
     for round in 1..=options.kills {
-        let after = 20 + random.below(300);
-        let found = kill_one((options.writer)(store), store, after)?;
+        let pause = Duration::from_micros(random.below(8_000) as u64);
+        let moment = Moment { acknowledged: 20 + random.below(300), pause };
+        let found = kill_one((options.writer)(store), store, moment)?;
         teller.report.acknowledged += found.acknowledged;
         let text = format!(
-            "{} acknowledged, {} there of {} that must be, opened again in {}",
+            "{} acknowledged; {} there, {} must be; opened in {}",
             found.acknowledged,
             found.there,
             found.expected,
@@ -225,7 +225,7 @@ fn kill(options: &DemoOptions<'_>, store: &Path, reopened: u64, teller: &mut Tel
     let config = Config::load(store)?;
     let report = Store::verify(store, store_options(&config, PROGRAM), &mut |_, _| {})?;
     let found = format!(
-        "{} values, {} files, {} bars read again, {} findings, {}",
+        "{} values, {} files, {} bars, {} findings, {}",
         grouped(report.values),
         report.segments,
         grouped(report.bars),

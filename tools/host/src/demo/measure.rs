@@ -1,14 +1,15 @@
 //! Times of calls: medians and 99th percentiles, and floors measured the same way.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Bytes of the append with which a commit is compared.
-const APPEND_BYTES: usize = 4096;
+/// Bytes of the write with which a commit is compared, and places for it in the file.
+const WRITE_BYTES: usize = 4096;
+const PLACES: usize = 256;
 
 /// Times of many calls of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,12 +67,16 @@ pub(super) fn floor(calls: usize, mut call: impl FnMut(usize)) -> Timing {
     }
 }
 
-/// Times appends of 4 KB that are forced to the disk, in a file of their own in the folder.
-pub(super) fn forced_appends(folder: &Path, calls: usize, limit: Duration) -> io::Result<Timing> {
+/// Times writes of 4 KB that are forced to the disk, in place in a file of their own in the folder: what a
+/// commit costs at the least, whatever it does besides.
+pub(super) fn forced_writes(folder: &Path, calls: usize, limit: Duration) -> io::Result<Timing> {
     let path = folder.join("floor.bin");
-    let mut file: File = OpenOptions::new().create(true).append(true).open(&path)?;
-    let bytes = [0x5a; APPEND_BYTES];
-    let timing = measure_for(calls, limit, |_| {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+    file.write_all(&vec![0; WRITE_BYTES * PLACES])?;
+    file.sync_all()?;
+    let bytes = [0x5a; WRITE_BYTES];
+    let timing = measure_for(calls, limit, |call| {
+        file.seek(SeekFrom::Start((call % PLACES * WRITE_BYTES) as u64))?;
         file.write_all(&bytes)?;
         file.sync_data()
     })?;
@@ -130,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn an_append_is_forced_and_taken_away() {
+    fn a_write_is_forced_and_its_file_taken_away() {
         let folder = tempfile::tempdir().unwrap();
-        let timing = forced_appends(folder.path(), 3, Duration::MAX).unwrap();
+        let timing = forced_writes(folder.path(), 3, Duration::MAX).unwrap();
         assert!(timing.calls == 3 && timing.median_ns > 0);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -12,7 +12,7 @@ use barkeeper_records::{
 use super::error::DemoError;
 use super::market::Market;
 use super::market_files::AccountFiles;
-use super::measure::{floor, measure};
+use super::measure::{floor, grouped, measure};
 use super::random::Random;
 use super::report::Teller;
 
@@ -32,7 +32,7 @@ pub(super) struct Questions<'a> {
 impl Questions<'_> {
     /// Asks all of them.
     pub(super) fn ask(&self, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-        teller.columns(&format!("Questions of a trading day, {} calls each", self.calls))?;
+        teller.columns(&format!("Questions of a trading day, {} calls each", grouped(self.calls as u64)))?;
         self.one_position(teller)?;
         self.all_positions(teller)?;
         self.last_bars(teller)?;

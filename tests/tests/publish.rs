@@ -1,0 +1,391 @@
+//! The publish protocol, cut at every step and at every write of its commit: sealing changes nothing that
+//! readers see, an import is in or not, and no file that may still be of use is deleted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use barkeeper::{CommitError, MaintenanceError, SealOptions, Store};
+use barkeeper_records::{
+    AdjustmentTag, Bar, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey,
+};
+use barkeeper_tests::digests;
+use barkeeper_tests::disk::{Disk, Survival};
+use barkeeper_tests::examine::{Depth, Examination, panic_text};
+use barkeeper_tests::folder::{clock, copy, files_below, live_files, options, turn, verify};
+use barkeeper_tests::market::Market;
+use barkeeper_tests::model::{Model, same_answer};
+use barkeeper_tests::rng::Rng;
+use barkeeper_tests::seed::{rounds, seed};
+use barkeeper_tests::workload::Workload;
+use tempfile::TempDir;
+
+/// What is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publication {
+    Seal,
+    ImportDays,
+    ImportMinutes,
+}
+
+const ALL: [Publication; 3] = [Publication::Seal, Publication::ImportDays, Publication::ImportMinutes];
+
+impl Publication {
+    /// Publishes; `Ok` where it came to its end, an error where it was cut off.
+    fn run(self, store: &Store, market: &Market) -> Result<(), MaintenanceError> {
+        let runs = match self {
+            Self::Seal => return store.seal(&SealOptions::default(), &mut |_, _| {}).map(drop),
+            Self::ImportDays => bulk(market, Interval::DAY),
+            Self::ImportMinutes => bulk(market, Interval::MINUTE),
+        };
+        let runs = runs.into_iter().map(|(series, bars)| BarRun::new(series, bars).unwrap()).collect();
+        match store.import_bars(runs, Vec::new(), OnConflict::Replace) {
+            Ok(receipt) => {
+                assert!(receipt.segments > 0, "{receipt:?}");
+                Ok(())
+            }
+            Err(CommitError::Maintenance(cut)) => Err(*cut),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// What a store must hold when it is done.
+    fn apply(self, model: &Model, market: &Market, clock: &FixedClock) -> Model {
+        let mut after = model.clone();
+        let now = turn(clock, 0);
+        match self {
+            Self::Seal => {}
+            Self::ImportDays => drop(after.import(&bulk(market, Interval::DAY), OnConflict::Replace, now)),
+            Self::ImportMinutes => {
+                drop(after.import(&bulk(market, Interval::MINUTE), OnConflict::Replace, now))
+            }
+        }
+        after
+    }
+}
+
+/// 22,320 bars of one interval, over what is hot and sealed and beyond it.
+fn bulk(market: &Market, interval: Interval) -> Vec<(SeriesKey, Vec<Bar>)> {
+    let bars = |instrument| {
+        let series = SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument };
+        let moment = |number| match interval {
+            Interval::DAY => Market::moment(interval, number, 0),
+            // Across the end of January: two partitions.
+            _ => Market::moment(interval, 25 + number / 40, number % 40),
+        };
+        let bars = (0..310).map(|number| Market::bar(&series, moment(number), 1)).collect();
+        (series, BarRun::new(series, bars).unwrap().bars().to_vec())
+    };
+    market.instruments.iter().map(|instrument| bars(*instrument)).collect()
+}
+
+fn market() -> Market {
+    Market { days: 40, ..Market::new(72) }
+}
+
+/// Fills a store with bars that are sealed, and with newer ones that are hot and partly correct and remove them.
+fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
+    let mut workload = Workload::new(market(), seed);
+    let mut model = Model::default();
+    store.feed().register_target("replica").unwrap();
+    let mut put = |model: &mut Model, batch: Batch| {
+        let expected = model.apply(&batch, turn(clock, 3));
+        same_answer(&store.commit(batch), &expected).unwrap();
+    };
+    for part in 0..2 {
+        for day in 0..6 {
+            let (interval, adjustment) = (Interval::DAY, AdjustmentTag::Raw);
+            let bars = workload.section(interval, adjustment, part * 4 + day, 0, 72);
+            let all =
+                Operation::PutCrossSection { interval, adjustment, bars, on_conflict: OnConflict::Replace };
+            put(&mut model, Batch::of(all));
+        }
+        for _ in 0..15 {
+            let batch = workload.batch(&model);
+            put(&mut model, batch);
+        }
+        if part == 0 {
+            store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+        }
+    }
+    model
+}
+
+/// A store on a disk that is recorded, its segments in a folder.
+struct Scene {
+    dir: TempDir,
+    clock: Arc<FixedClock>,
+    disk: Disk,
+    store: Store,
+    model: Model,
+}
+
+impl Scene {
+    fn new(seed: u64) -> Self {
+        let (dir, clock, disk) = (tempfile::tempdir().unwrap(), clock(), Disk::new());
+        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
+        let model = fill(&store, &clock, seed);
+        Self { dir, clock, disk, store, model }
+    }
+
+    /// Publishes, cut off at a step where one is named. Answers each step's name and how many requests
+    /// the disk had seen by then.
+    fn publish(&self, what: Publication, cut: Option<usize>) -> Vec<(&'static str, usize)> {
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let (seen, disk) = (steps.clone(), self.disk.clone());
+        self.store.on_step(move |number, name| {
+            seen.lock().unwrap().push((name, disk.requests()));
+            cut == Some(number)
+        });
+        let done = what.run(&self.store, &market());
+        assert_eq!(done.is_err(), cut.is_some(), "{done:?}");
+        let steps = steps.lock().unwrap().clone();
+        assert!(cut.is_none_or(|cut| steps.len() == cut + 1));
+        steps
+    }
+}
+
+/// Everything that must hold of a store after a cut. Answers the store.
+fn recovered(
+    image: Vec<u8>,
+    dir: &Path,
+    clock: &Arc<FixedClock>,
+    possible: &[&Model],
+) -> Result<(Store, Model), String> {
+    let before = segment_names(dir, &["bars", "staging", "trash"]);
+    let opened =
+        catch_unwind(AssertUnwindSafe(|| Store::on_backend(Disk::holding(image), dir, options(clock))));
+    let store = opened.map_err(|payload| panic_text(payload.as_ref()))?.map_err(|error| error.to_string())?;
+    let snapshot = store.snapshot().map_err(|error| error.to_string())?;
+    let found = possible.iter().find(|model| model.lsn == snapshot.lsn());
+    let found = found.ok_or_else(|| format!("it opens at LSN {}", snapshot.lsn()))?;
+    Examination::of(found, &snapshot, Depth::Paths).perfect()?;
+    digests::agree(found, store.feed().as_ref())?;
+    let live = live_files(&store, &market().kinds)?;
+    let stands = files_below(&dir.join("bars")).map_err(|error| error.to_string())?;
+    if live != stands {
+        return Err(format!("{} files are live, {} stand in bars", live.len(), stands.len()));
+    }
+    if !segment_names(dir, &["staging"]).is_empty() {
+        return Err("files are left in staging".to_owned());
+    }
+    let after = segment_names(dir, &["bars", "trash"]);
+    if before != after {
+        return Err(format!("there were {} files, {} are left", before.len(), after.len()));
+    }
+    Ok((store, (*found).clone()))
+}
+
+fn segment_names(dir: &Path, parts: &[&str]) -> Vec<PathBuf> {
+    let mut names = Vec::new();
+    for part in parts {
+        let files = files_below(&dir.join(part)).unwrap();
+        names.extend(files.iter().map(|file| PathBuf::from(file.file_name().unwrap())));
+    }
+    names.sort();
+    names
+}
+
+/// What a power cut may do to a staged file: what was not forced to the disk is torn, empty or gone.
+fn lose_unforced(dir: &Path, step: &str, rng: &mut Rng) {
+    for file in files_below(&dir.join("staging")).unwrap() {
+        let forced = step == "forced and checked";
+        let bytes = fs::read(&file).unwrap();
+        match rng.below(4) {
+            // The folder's entry is forced with the move, not before.
+            0 => fs::remove_file(&file).unwrap(),
+            _ if forced => {}
+            1 => fs::write(&file, []).unwrap(),
+            2 => fs::write(&file, &bytes[..rng.below(bytes.len())]).unwrap(),
+            _ => fs::write(&file, vec![0; bytes.len()]).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_at_every_step_loses_nothing() {
+    let seed = seed("a_power_cut_at_every_step_loses_nothing");
+    let mut rng = Rng::new(seed);
+    let mut cuts = 0;
+    for round in 0..rounds(1, 20) as u64 {
+        for what in ALL {
+            let steps = Scene::new(seed + round).publish(what, None);
+            assert_eq!(steps.last().map(|step| step.0), Some("after the commit"));
+            for (number, (name, _)) in steps.iter().enumerate() {
+                let scene = Scene::new(seed + round);
+                let after = what.apply(&scene.model, &market(), &scene.clock);
+                let seen = scene.publish(what, Some(number));
+                let requests = seen[number].1;
+                let Scene { dir, clock, disk, store, model } = scene;
+                drop(store);
+                lose_unforced(dir.path(), name, &mut rng);
+                let image = disk.trace().image(requests, Survival::Random, &mut rng);
+                let done =
+                    *name == "after the commit" && seen.iter().filter(|one| one.0 == *name).count() == 1;
+                let possible = if done && what != Publication::Seal { &after } else { &model };
+                let place = format!("{what:?} cut at step {number}, {name}");
+                let (store, _) = recovered(image, dir.path(), &clock, &[possible])
+                    .map_err(|error| format!("{place}: {error}"))
+                    .unwrap();
+                again(&store, what, &after, &place);
+                cuts += 1;
+            }
+        }
+    }
+    println!("{cuts} cuts");
+}
+
+/// Publishes again after a cut: now it comes to its end. An import that is in already changes nothing.
+fn again(store: &Store, what: Publication, after: &Model, place: &str) {
+    if store.snapshot().unwrap().lsn() < after.lsn || what == Publication::Seal {
+        what.run(store, &market()).unwrap_or_else(|error| panic!("{place}, again: {error}"));
+    }
+    if what == Publication::Seal {
+        assert_eq!(store.stats().unwrap().hot_bars, 0, "{place}");
+    }
+    Examination::of(after, &store.snapshot().unwrap(), Depth::Rows)
+        .perfect()
+        .unwrap_or_else(|error| panic!("{place}, again: {error}"));
+}
+
+#[test]
+fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
+    let seed = seed("a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing");
+    let mut rng = Rng::new(seed);
+    let mut images = 0;
+    for round in 0..rounds(1, 20) as u64 {
+        for what in ALL {
+            let scene = Scene::new(seed + round);
+            let after = what.apply(&scene.model, &market(), &scene.clock);
+            let steps = scene.publish(what, None);
+            let Scene { dir, clock, disk, store, model } = scene;
+            drop(store);
+            let trace = disk.trace();
+            let (mut seals, mut outcomes) = (0, [0, 0]);
+            for pair in steps.windows(2).filter(|pair| pair[0].0 == "before the commit") {
+                // Files of later commits of the same seal stand in the folder as well: they are orphans then.
+                seals += 1;
+                let mut cuts: Vec<usize> = (pair[0].1..=pair[1].1).collect();
+                while cuts.len() > rounds(14, 200) {
+                    cuts.swap_remove(rng.below(cuts.len()));
+                }
+                for cut in cuts {
+                    let copied = tempfile::tempdir().unwrap();
+                    copy(dir.path(), copied.path()).unwrap();
+                    let survival =
+                        *rng.pick(&[Survival::Random, Survival::Random, Survival::Nothing, Survival::All]);
+                    let image = trace.image(cut, survival, &mut rng);
+                    let place = format!("{what:?} cut after request {cut}, {survival:?}");
+                    let (store, found) = recovered(image, copied.path(), &clock, &[&after, &model])
+                        .map_err(|error| format!("{place}: {error}"))
+                        .unwrap();
+                    outcomes[usize::from(found.lsn == after.lsn)] += 1;
+                    drop(store);
+                    images += 1;
+                }
+            }
+            assert!(seals > 0);
+            println!("{what:?}: {} times not in, {} times in", outcomes[0], outcomes[1]);
+        }
+    }
+    println!("{images} images");
+}
+
+#[test]
+fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
+    let seed = seed("a_publication_that_is_cut_off_leaves_a_folder_that_verifies");
+    let mut cuts = 0;
+    for what in ALL {
+        let mut number = 0;
+        loop {
+            let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+            let store = Store::create(dir.path(), options(&clock)).unwrap();
+            let model = fill(&store, &clock, seed);
+            let after = what.apply(&model, &market(), &clock);
+            store.on_step(move |step, _| step == number);
+            let done = what.run(&store, &market());
+            let in_now = store.snapshot().unwrap().lsn() == after.lsn;
+            drop(store);
+            let place = format!("{what:?} cut at step {number}");
+            verify(dir.path(), options(&clock)).map_err(|error| format!("{place}: {error}")).unwrap();
+            let store = Store::open(dir.path(), options(&clock)).unwrap();
+            let expected = if in_now { &after } else { &model };
+            Examination::of(expected, &store.snapshot().unwrap(), Depth::Rows)
+                .perfect()
+                .map_err(|error| format!("{place}: {error}"))
+                .unwrap();
+            again(&store, what, &after, &place);
+            drop(store);
+            verify(dir.path(), options(&clock)).map_err(|error| format!("{place}, again: {error}")).unwrap();
+            if done.is_ok() {
+                break;
+            }
+            number += 1;
+            cuts += 1;
+        }
+    }
+    println!("{cuts} cuts");
+    assert!(cuts > 20);
+}
+
+#[test]
+fn a_published_file_whose_move_was_lost_is_put_in_place() {
+    let seed = seed("a_published_file_whose_move_was_lost_is_put_in_place");
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let store = Store::create(dir.path(), options(&clock)).unwrap();
+    let model = fill(&store, &clock, seed);
+    drop(store);
+    for file in files_below(&dir.path().join("bars")).unwrap() {
+        fs::rename(&file, dir.path().join("staging").join(file.file_name().unwrap())).unwrap();
+    }
+    fs::remove_dir_all(dir.path().join("bars")).unwrap();
+    let store = Store::open(dir.path(), options(&clock)).unwrap();
+    Examination::of(&model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
+    assert!(segment_names(dir.path(), &["staging", "trash"]).is_empty());
+    drop(store);
+    verify(dir.path(), options(&clock)).unwrap();
+}
+
+#[test]
+fn orphans_wait_in_the_trash_and_files_of_others_are_left_alone() {
+    let seed = seed("orphans_wait_in_the_trash_and_files_of_others_are_left_alone");
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let store = Store::create(dir.path(), options(&clock)).unwrap();
+    let model = fill(&store, &clock, seed);
+    // Cut off when the first file of the second publication stands in its place.
+    store.on_step(|step, name| step > 3 && name == "moved");
+    Publication::Seal.run(&store, &market()).unwrap_err();
+    drop(store);
+    let foreign = ["bars/1d/notes.txt", "bars/1d/mine.parquet", "staging/x.parquet", "trash/keep.me"];
+    for name in foreign {
+        fs::write(dir.path().join(name), b"a person's own").unwrap();
+    }
+    let orphans = |part: &str| {
+        let names = segment_names(dir.path(), &[part]);
+        names.into_iter().filter(|name| name.to_string_lossy().len() == 34).count()
+    };
+    let open = || drop(Store::open(dir.path(), options(&clock)).unwrap());
+    open();
+    assert_eq!((orphans("trash"), orphans("staging")), (1, 0));
+    open();
+    turn(&clock, 6 * 86_400_000);
+    open();
+    assert_eq!(orphans("trash"), 1, "an orphan stays for a week");
+    turn(&clock, 2 * 86_400_000);
+    let store = Store::open(dir.path(), options(&clock)).unwrap();
+    assert_eq!(orphans("trash"), 0);
+    for name in foreign {
+        assert!(dir.path().join(name).is_file(), "{name} is gone");
+    }
+    Examination::of(&model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
+}
