@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use barkeeper::{CommitError, MaintenanceError, SealOptions, Store};
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey,
+    AdjustmentTag, Bar, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
 };
 use barkeeper_tests::digests;
 use barkeeper_tests::disk::{Disk, Survival};
@@ -90,7 +90,8 @@ fn bulk(market: &Market, interval: Interval) -> Vec<(SeriesKey, Vec<Bar>)> {
 }
 
 fn market() -> Market {
-    Market { days: 40, ..Market::new(72) }
+    let kinds = vec![(Interval::DAY, AdjustmentTag::Raw), (Interval::MINUTE, AdjustmentTag::Raw)];
+    Market { days: 40, kinds, ..Market::new(72) }
 }
 
 /// Fills a store with bars that are sealed, and with newer ones that are hot and partly correct and remove them.
@@ -98,7 +99,7 @@ fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
     let mut workload = Workload::new(market(), seed);
     let mut model = Model::default();
     store.feed().register_target("replica").unwrap();
-    let mut put = |model: &mut Model, batch: Batch| {
+    let put = |model: &mut Model, batch: Batch| {
         let expected = model.apply(&batch, turn(clock, 3));
         same_answer(&store.commit(batch), &expected).unwrap();
     };
@@ -121,7 +122,45 @@ fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
     model
 }
 
-/// A store on a disk that is recorded, its segments in a folder.
+/// A filled store that every scene begins with a copy of.
+struct Template {
+    dir: TempDir,
+    image: Vec<u8>,
+    now: Timestamp,
+    model: Model,
+}
+
+impl Template {
+    fn new(seed: u64) -> Self {
+        let (dir, clock, disk) = (tempfile::tempdir().unwrap(), clock(), Disk::new());
+        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
+        let model = fill(&store, &clock, seed);
+        drop(store);
+        Self { dir, image: disk.bytes(), now: clock.now(), model }
+    }
+
+    fn folder(&self) -> (TempDir, Arc<FixedClock>) {
+        let copied = tempfile::tempdir().unwrap();
+        copy(self.dir.path(), copied.path()).unwrap();
+        (copied, Arc::new(FixedClock::new(self.now)))
+    }
+
+    /// The store on a disk that is recorded, its segments in a folder.
+    fn scene(&self) -> Scene {
+        let (dir, clock) = self.folder();
+        let disk = Disk::holding(self.image.clone());
+        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
+        Scene { dir, clock, disk, store, model: self.model.clone() }
+    }
+
+    /// The store whole in a folder.
+    fn on_files(&self) -> (TempDir, Arc<FixedClock>) {
+        let (dir, clock) = self.folder();
+        fs::write(dir.path().join("store.redb"), &self.image).unwrap();
+        (dir, clock)
+    }
+}
+
 struct Scene {
     dir: TempDir,
     clock: Arc<FixedClock>,
@@ -131,13 +170,6 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(seed: u64) -> Self {
-        let (dir, clock, disk) = (tempfile::tempdir().unwrap(), clock(), Disk::new());
-        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
-        let model = fill(&store, &clock, seed);
-        Self { dir, clock, disk, store, model }
-    }
-
     /// Publishes, cut off at a step where one is named. Answers each step's name and how many requests
     /// the disk had seen by then.
     fn publish(&self, what: Publication, cut: Option<usize>) -> Vec<(&'static str, usize)> {
@@ -218,11 +250,12 @@ fn a_power_cut_at_every_step_loses_nothing() {
     let mut rng = Rng::new(seed);
     let mut cuts = 0;
     for round in 0..rounds(1, 20) as u64 {
+        let template = Template::new(seed + round);
         for what in ALL {
-            let steps = Scene::new(seed + round).publish(what, None);
+            let steps = template.scene().publish(what, None);
             assert_eq!(steps.last().map(|step| step.0), Some("after the commit"));
             for (number, (name, _)) in steps.iter().enumerate() {
-                let scene = Scene::new(seed + round);
+                let scene = template.scene();
                 let after = what.apply(&scene.model, &market(), &scene.clock);
                 let seen = scene.publish(what, Some(number));
                 let requests = seen[number].1;
@@ -264,8 +297,9 @@ fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
     let mut rng = Rng::new(seed);
     let mut images = 0;
     for round in 0..rounds(1, 20) as u64 {
+        let template = Template::new(seed + round);
         for what in ALL {
-            let scene = Scene::new(seed + round);
+            let scene = template.scene();
             let after = what.apply(&scene.model, &market(), &scene.clock);
             let steps = scene.publish(what, None);
             let Scene { dir, clock, disk, store, model } = scene;
@@ -275,10 +309,10 @@ fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
             for pair in steps.windows(2).filter(|pair| pair[0].0 == "before the commit") {
                 // Files of later commits of the same seal stand in the folder as well: they are orphans then.
                 seals += 1;
-                let mut cuts: Vec<usize> = (pair[0].1..=pair[1].1).collect();
-                while cuts.len() > rounds(14, 200) {
-                    cuts.swap_remove(rng.below(cuts.len()));
-                }
+                // The last request is the sync: one cut before it, one behind it, and some of those before.
+                let (first, last) = (pair[0].1, pair[1].1);
+                let mut cuts = vec![first, last - 1, last - 1, last - 1, last];
+                cuts.extend((0..rounds(8, 60)).map(|_| rng.within(first, last)));
                 for cut in cuts {
                     let copied = tempfile::tempdir().unwrap();
                     copy(dir.path(), copied.path()).unwrap();
@@ -305,13 +339,14 @@ fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
 fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
     let seed = seed("a_publication_that_is_cut_off_leaves_a_folder_that_verifies");
     let mut cuts = 0;
+    let template = Template::new(seed);
     for what in ALL {
         let mut number = 0;
         loop {
-            let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-            let store = Store::create(dir.path(), options(&clock)).unwrap();
-            let model = fill(&store, &clock, seed);
-            let after = what.apply(&model, &market(), &clock);
+            let (dir, clock) = template.on_files();
+            let model = &template.model;
+            let store = Store::open(dir.path(), options(&clock)).unwrap();
+            let after = what.apply(model, &market(), &clock);
             store.on_step(move |step, _| step == number);
             let done = what.run(&store, &market());
             let in_now = store.snapshot().unwrap().lsn() == after.lsn;
@@ -319,7 +354,7 @@ fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
             let place = format!("{what:?} cut at step {number}");
             verify(dir.path(), options(&clock)).map_err(|error| format!("{place}: {error}")).unwrap();
             let store = Store::open(dir.path(), options(&clock)).unwrap();
-            let expected = if in_now { &after } else { &model };
+            let expected = if in_now { &after } else { model };
             Examination::of(expected, &store.snapshot().unwrap(), Depth::Rows)
                 .perfect()
                 .map_err(|error| format!("{place}: {error}"))
@@ -341,16 +376,14 @@ fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
 #[test]
 fn a_published_file_whose_move_was_lost_is_put_in_place() {
     let seed = seed("a_published_file_whose_move_was_lost_is_put_in_place");
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let store = Store::create(dir.path(), options(&clock)).unwrap();
-    let model = fill(&store, &clock, seed);
-    drop(store);
+    let template = Template::new(seed);
+    let (dir, clock) = template.on_files();
     for file in files_below(&dir.path().join("bars")).unwrap() {
         fs::rename(&file, dir.path().join("staging").join(file.file_name().unwrap())).unwrap();
     }
     fs::remove_dir_all(dir.path().join("bars")).unwrap();
     let store = Store::open(dir.path(), options(&clock)).unwrap();
-    Examination::of(&model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
+    Examination::of(&template.model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
     assert!(segment_names(dir.path(), &["staging", "trash"]).is_empty());
     drop(store);
     verify(dir.path(), options(&clock)).unwrap();
@@ -359,9 +392,9 @@ fn a_published_file_whose_move_was_lost_is_put_in_place() {
 #[test]
 fn orphans_wait_in_the_trash_and_files_of_others_are_left_alone() {
     let seed = seed("orphans_wait_in_the_trash_and_files_of_others_are_left_alone");
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let store = Store::create(dir.path(), options(&clock)).unwrap();
-    let model = fill(&store, &clock, seed);
+    let template = Template::new(seed);
+    let (dir, clock) = template.on_files();
+    let store = Store::open(dir.path(), options(&clock)).unwrap();
     // Cut off when the first file of the second publication stands in its place.
     store.on_step(|step, name| step > 3 && name == "moved");
     Publication::Seal.run(&store, &market()).unwrap_err();
@@ -387,5 +420,5 @@ fn orphans_wait_in_the_trash_and_files_of_others_are_left_alone() {
     for name in foreign {
         assert!(dir.path().join(name).is_file(), "{name} is gone");
     }
-    Examination::of(&model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
+    Examination::of(&template.model, &store.snapshot().unwrap(), Depth::Rows).perfect().unwrap();
 }

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Digest, ImportRecord,
+    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Column, Digest, ImportRecord,
     InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality, RangeTombstone, RequestId,
     SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Version,
 };
@@ -86,7 +86,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+    let digits: Vec<u8> =
+        text.chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
@@ -653,6 +654,20 @@ fn every_row_has_the_documented_fields() {
         assert_eq!(said.get(name), Some(fields), "{name}");
     }
     assert_eq!(said.keys().collect::<Vec<_>>(), code.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_hashed_columns_are_those_of_the_schemas() {
+    let lines = section("\n## 12. Row hashes, buckets, digests\n").lines();
+    let said: Vec<&str> = lines.filter(|line| line.contains("`bk_")).collect();
+    let columns =
+        |columns: &[Column]| columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
+    let row = |table: Table| {
+        let schema = table.schema();
+        let (key, values) = (columns(schema.key), columns(schema.values));
+        format!("| {} `{}` | {key} | {values} |", table.code(), schema.name)
+    };
+    assert_eq!(said, Table::ALL.map(row));
 }
 
 #[test]

@@ -34,23 +34,13 @@ impl Context {
     pub(crate) fn folder(&self) -> anyhow::Result<PathBuf> {
         let folder = self.store.clone().or_else(env::default_store);
         Ok(folder.ok_or_else(|| {
-            Failure::usage("no store is named")
-                .hint(format!("give --store DIR, or set {}", env::STORE))
+            Failure::usage("no store is named").hint(format!("give --store DIR, or set {}", env::STORE))
         })?)
     }
 
     /// Opens the store.
     pub(crate) fn open(&self) -> anyhow::Result<Opened> {
         Ok(barkeeper_host::open(&self.folder()?, PROGRAM)?)
-    }
-
-    /// The account that is meant: the one that was named, else the configured one.
-    pub(crate) fn account(&self, named: Option<&AccountId>, config: &Config) -> anyhow::Result<AccountId> {
-        let found = named.or(config.account.as_ref()).cloned();
-        Ok(found.ok_or_else(|| {
-            Failure::usage("no account is named")
-                .hint("give --account NAME, or set `account` below [defaults] in barkeeper.toml")
-        })?)
     }
 
     /// Says something to people.
@@ -85,27 +75,43 @@ impl Context {
     fn marked(&self, colour: &str, word: &str) -> String {
         if self.colour { format!("\u{1b}[1;{colour}m{word}\u{1b}[0m") } else { word.to_owned() }
     }
+}
 
-    /// Asks a person to agree; where nobody can answer, `--yes` is needed.
-    pub(crate) fn agree(&self, question: &str, yes: bool) -> anyhow::Result<bool> {
-        if yes {
-            return Ok(true);
-        }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("{question} Nobody is here to answer"))
-                .hint("give --yes to go on, or --dry-run to see what would happen")
-                .into());
-        }
-        to_stderr(format_args!("{question} [y/N] "));
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+/// The account that is meant: the one that was named, else the configured one.
+pub(crate) fn account_of(named: Option<&AccountId>, config: &Config) -> anyhow::Result<AccountId> {
+    let found = named.or(config.account.as_ref()).cloned();
+    Ok(found.ok_or_else(|| {
+        Failure::usage("no account is named")
+            .hint("give --account NAME, or set `account` below [defaults] in barkeeper.toml")
+    })?)
+}
+
+/// Asks a person to agree; where nobody can answer, `--yes` is needed.
+pub(crate) fn agree(question: &str, yes: bool) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
     }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} Nobody is here to answer"))
+            .hint("give --yes to go on, or --dry-run to see what would happen")
+            .into());
+    }
+    to_stderr(format_args!("{question} [y/N] "));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Writes words; a closed stderr is nobody's failure.
 fn to_stderr(words: fmt::Arguments<'_>) {
     io::stderr().write_fmt(words).unwrap_or_default();
+}
+
+/// A count of things: `1 file`, `2 files`.
+pub(crate) fn counted(count: impl TryInto<u64>, thing: &str) -> String {
+    let count: u64 = count.try_into().unwrap_or(u64::MAX);
+    let plural = if count == 1 || thing.ends_with("ies") { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 /// Says that something is not there.
@@ -115,7 +121,8 @@ pub(crate) fn not_found(what: impl Display) -> anyhow::Error {
 
 /// A path as a person would type it: relative to where they are, if it lies below.
 pub(crate) fn shown(path: &Path) -> String {
-    let below = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    let below =
+        std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
     let text = below.as_deref().unwrap_or(path).display().to_string();
     if text.contains(' ') { format!("\"{text}\"") } else { text }
 }

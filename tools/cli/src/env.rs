@@ -12,7 +12,8 @@ const TERM: &str = "TERM";
 
 /// Whether colours are unwanted.
 pub(crate) fn no_color() -> bool {
-    env::var_os(NO_COLOR).is_some_and(|value| !value.is_empty()) || env::var_os(TERM).is_some_and(|term| term == "dumb")
+    env::var_os(NO_COLOR).is_some_and(|value| !value.is_empty())
+        || env::var_os(TERM).is_some_and(|term| term == "dumb")
 }
 
 /// The store's folder where neither `--store` nor `BARKEEPER_STORE` is given: in the place where the

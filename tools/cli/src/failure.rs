@@ -147,7 +147,8 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
     if let Some(hint) = failure.and_then(|failure| failure.hint.clone()) {
         return Some(hint);
     }
-    let with_store = store.map_or_else(String::new, |folder| format!(" --store {}", crate::context::shown(folder)));
+    let with_store =
+        store.map_or_else(String::new, |folder| format!(" --store {}", crate::context::shown(folder)));
     let start = error.chain().find_map(|cause| cause.downcast_ref::<StartError>());
     if let Some(StartError::Store(OpenError::NotEmpty { .. })) = start {
         return Some("name a folder that is empty or does not exist yet".to_owned());
@@ -158,9 +159,13 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
         }
         Exit::InUse => "close the other program, or wait until it is done".to_owned(),
         Exit::Damaged => format!("`barkeeper verify{with_store}` lists what is damaged; nothing was changed"),
-        Exit::Down => "run the command again: the store is opened anew and says what was committed".to_owned(),
+        Exit::Down => {
+            "run the command again: the store is opened anew and says what was committed".to_owned()
+        }
         Exit::DiskFull => "free some space; what is stored can be read meanwhile".to_owned(),
-        Exit::Unreachable => format!("`barkeeper sync status{with_store}` shows what is known of the targets"),
+        Exit::Unreachable => {
+            format!("`barkeeper sync status{with_store}` shows what is known of the targets")
+        }
         _ => return conflict_hint(error),
     };
     Some(text)

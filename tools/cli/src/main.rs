@@ -1,5 +1,9 @@
 //! `barkeeper`: the command line. It reads arguments, asks the store, and prints; nothing else.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to people and to pipes is what it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "talking to people and to pipes is what it is for"
+)]
 
 mod cli;
 mod commands;

@@ -83,7 +83,12 @@ mod tests {
     #[test]
     fn times_are_read_on_the_venues_clock() {
         let shanghai = "Asia/Shanghai";
-        for text in ["2024-01-02T01:31:00Z", "2024-01-02T09:31:00+08:00", "2024-01-02 09:31:00", "2024-01-02T09:31:00"] {
+        for text in [
+            "2024-01-02T01:31:00Z",
+            "2024-01-02T09:31:00+08:00",
+            "2024-01-02 09:31:00",
+            "2024-01-02T09:31:00",
+        ] {
             assert_eq!(when(text).instant(shanghai).unwrap().to_string(), "2024-01-02T01:31:00Z", "{text}");
         }
         assert_eq!(when("20240102").instant(shanghai).unwrap().to_string(), "2024-01-01T16:00:00Z");
@@ -100,7 +105,10 @@ mod tests {
         let label: TradingDay = "2024-01-02".parse().unwrap();
         assert!(from == label.label() && to > from && to < label.next().label());
         let (from, to) = bar_range(Interval::MINUTE, stock, Some(&day), Some(&day)).unwrap();
-        assert_eq!((from.to_string().as_str(), to.to_string().as_str()), ("2024-01-01T16:00:00Z", "2024-01-02T15:59:59.999999999Z"));
+        assert_eq!(
+            (from.to_string().as_str(), to.to_string().as_str()),
+            ("2024-01-01T16:00:00Z", "2024-01-02T15:59:59.999999999Z")
+        );
         let all = bar_range(Interval::DAY, stock, None, None).unwrap();
         assert_eq!(all, (Timestamp::MIN, Timestamp::MAX));
     }

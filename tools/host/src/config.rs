@@ -275,7 +275,8 @@ fn calendar(raw: RawCalendar, folder: &Path, path: &Path) -> Result<Calendar, Co
 
 /// `kind` and `mode` are ours; everything else is the sink's to read and to check.
 fn target(mut raw: toml::Table, key: &str, path: &Path) -> Result<TargetConfig, ConfigError> {
-    let mut word = |field: &str| raw.remove(field).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+    let mut word =
+        |field: &str| raw.remove(field).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
     let (kind, mode) = (word("kind"), word("mode"));
     let wrong = |field: &str, value: &str, expected: &str| ConfigError::Value {
         path: path.to_owned(),
@@ -285,12 +286,16 @@ fn target(mut raw: toml::Table, key: &str, path: &Path) -> Result<TargetConfig, 
     };
     let mode = match mode.as_deref() {
         None => Mode::default(),
-        Some(text) => mode_of(text).ok_or_else(|| wrong("mode", text, "local-only, replicate or verify-only"))?,
+        Some(text) => {
+            mode_of(text).ok_or_else(|| wrong("mode", text, "local-only, replicate or verify-only"))?
+        }
     };
     let kind = match kind.as_deref() {
         Some("sqlite") => {
-            let of = |detail: String| ConfigError::Target { path: path.to_owned(), key: key.to_owned(), detail };
-            let config: SqliteConfig = raw.try_into().map_err(|error: toml::de::Error| of(error.message().to_owned()))?;
+            let of =
+                |detail: String| ConfigError::Target { path: path.to_owned(), key: key.to_owned(), detail };
+            let config: SqliteConfig =
+                raw.try_into().map_err(|error: toml::de::Error| of(error.message().to_owned()))?;
             config.validate().map_err(|error| of(error.to_string()))?;
             TargetKind::Sqlite(config)
         }
@@ -370,7 +375,10 @@ mod tests {
                 "[targets.a]\nkind = \"sqlite\"\npath = \"x\"\nmode = \"on\"\n",
                 "targets.a.mode is 'on': expected local-only, replicate or verify-only",
             ),
-            ("[targets.\"A b\"]\nkind = \"sqlite\"\npath = \"x\"\n", "targets.A b is 'A b': expected 1 to 32"),
+            (
+                "[targets.\"A b\"]\nkind = \"sqlite\"\npath = \"x\"\n",
+                "targets.A b is 'A b': expected 1 to 32",
+            ),
             ("[calender]\n", "unknown field `calender`"),
             ("[targets.a]\nkind = \"sqlite\"\npath = \"x\"\nport = 1\n", "unknown field `port`"),
             ("[calendar\n", "TOML parse error at line 1"),

@@ -96,7 +96,9 @@ impl ConfigFile {
         let mut table = Table::new();
         table.insert("kind", value(target.kind.as_str()));
         match &target.kind {
-            TargetKind::Sqlite(config) => table.insert("path", value(config.path.to_string_lossy().into_owned())),
+            TargetKind::Sqlite(config) => {
+                table.insert("path", value(config.path.to_string_lossy().into_owned()))
+            }
         };
         table.insert("mode", value(mode_name(target.mode)));
         targets.insert(name.as_str(), Item::Table(table));
@@ -197,7 +199,8 @@ mod tests {
     fn a_persons_words_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CONFIG_FILE);
-        let text = "# mine\n[targets.a] # first\nkind = 'sqlite'\npath = 'a.db'\nmode = 'replicate'  # for now\n";
+        let text =
+            "# mine\n[targets.a] # first\nkind = 'sqlite'\npath = 'a.db'\nmode = 'replicate'  # for now\n";
         fs::write(&path, text).unwrap();
         let mut file = ConfigFile::open(folder.path()).unwrap();
         file.set_mode(&name("a"), Mode::LocalOnly).unwrap();

@@ -13,12 +13,13 @@ mod sync;
 
 pub use clock::SystemClock;
 pub use config::{
-    CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetName, TargetNameError, mode_name, mode_of,
+    CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetName, TargetNameError, mode_name,
+    mode_of,
 };
 pub use config_file::ConfigFile;
 pub use import::{
-    BarCounts, ImportError, ImportProgress, ImportReport, ImportSettings, Note, PositionCounts, Refused, Rejected,
-    TradeCounts, WalkError, import,
+    BarCounts, ImportError, ImportProgress, ImportReport, ImportSettings, Note, PositionCounts, Refused,
+    Rejected, TradeCounts, WalkError, import,
 };
 pub use note::{NotedError, StatusNote, state_name};
 pub use open::{InitSettings, Opened, StartError, create, open, store_options};

@@ -67,10 +67,9 @@ pub fn open(folder: &Path, program: &str) -> Result<Opened, StartError> {
 /// cannot be read; the store is there then, with the configuration's defaults.
 pub fn create(folder: &Path, settings: &InitSettings, program: &str) -> Result<Opened, StartError> {
     let store = Store::create(folder, store_options(&Config::default(), program))?;
-    store.close().map_err(|error| ConfigError::Io {
-        path: folder.to_owned(),
-        source: std::io::Error::other(error),
-    })?;
+    store
+        .close()
+        .map_err(|error| ConfigError::Io { path: folder.to_owned(), source: std::io::Error::other(error) })?;
     let mut file = ConfigFile::template(folder)?;
     file.set_calendar(settings.calendar, settings.open_days.as_deref());
     if let Some(account) = &settings.account {

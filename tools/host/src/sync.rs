@@ -110,10 +110,10 @@ impl Target {
                 Box::new(sink.map_err(|source| SyncError::Settings { target: name.clone(), source })?)
             }
         };
-        let options = Options { mode: config.mode, ..Options::of(name.as_str(), Ulid::generate().random() as u64) };
+        let seed = u64::try_from(Ulid::generate().random() & u128::from(u64::MAX)).unwrap_or(0);
+        let options = Options { mode: config.mode, ..Options::of(name.as_str(), seed) };
         let file = MemoryFile::new(memory.join(format!("{name}.json")));
-        let replicator =
-            Replicator::new(opened.store.feed(), sink, Arc::new(SystemClock), file, options);
+        let replicator = Replicator::new(opened.store.feed(), sink, Arc::new(SystemClock), file, options);
         let settings = fs::read(folder.join(CONFIG_FILE)).unwrap_or_default();
         Ok(Self { name: name.clone(), folder, replicator, noted: None, settings })
     }
@@ -292,4 +292,3 @@ fn rows_of(step: &Step) -> u64 {
         _ => 0,
     }
 }
-

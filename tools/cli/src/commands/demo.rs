@@ -27,7 +27,7 @@ const EXAMPLE: &str = "barkeeper-demo";
 /// Show what Barkeeper does, on a generated market, measured and checked
 ///
 /// Writes a market as files of other programs, imports them, asks the questions of a trading day, commits,
-/// replicates to `SQLite`, proves that both agree, kills a writer and shows that nothing was lost. Needs no
+/// replicates to SQLite, proves that both agree, kills a writer and shows that nothing was lost. Needs no
 /// network and no server. Ends with 0 only if every check held.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -87,7 +87,8 @@ impl Demo {
         } else {
             run(&options, out)?
         };
-        let kept = if self.keep { fresh.map(tempfile::TempDir::keep).or_else(|| Some(folder)) } else { self.dir.clone() };
+        let kept =
+            if self.keep { fresh.map(tempfile::TempDir::keep).or(Some(folder)) } else { self.dir.clone() };
         if context.format != Format::Json && !context.quiet {
             next(kept.as_deref(), &program, out)?;
         }
@@ -98,7 +99,10 @@ impl Demo {
 fn make_empty(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     if std::fs::read_dir(folder)?.next().is_some() {
-        bail!(Failure::usage(format!("{} is not empty", folder.display())).hint("name a folder that does not exist yet"));
+        bail!(
+            Failure::usage(format!("{} is not empty", folder.display()))
+                .hint("name a folder that does not exist yet")
+        );
     }
     Ok(())
 }
@@ -106,16 +110,13 @@ fn make_empty(folder: &Path) -> anyhow::Result<()> {
 /// What to try next, with commands that work.
 fn next(kept: Option<&Path>, program: &Path, out: Out<'_>) -> io::Result<()> {
     let program = shown(program);
-    let folder = match kept {
-        Some(folder) => {
-            writeln!(out, "\nTry next; everything is in {}:", folder.display())?;
-            folder.to_owned()
-        }
-        None => {
-            writeln!(out, "\nTry next; this keeps the folder, and the other commands ask it:")?;
-            writeln!(out, "  {program} demo --dir {EXAMPLE}")?;
-            PathBuf::from(EXAMPLE)
-        }
+    let folder = if let Some(folder) = kept {
+        writeln!(out, "\nTry next; everything is in {}:", folder.display())?;
+        folder.to_owned()
+    } else {
+        writeln!(out, "\nTry next; this keeps the folder, and the other commands ask it:")?;
+        writeln!(out, "  {program} demo --dir {EXAMPLE}")?;
+        PathBuf::from(EXAMPLE)
     };
     let store = shown(&folder.join("store"));
     for command in [

@@ -5,11 +5,11 @@ use barkeeper_records::{AdjustmentTag, Interval};
 use clap::{Args, ValueEnum};
 
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 
-/// Print the live Parquet files of a dataset, for pandas, polars and `DuckDB`
+/// Print the live Parquet files of a dataset, for pandas, polars and DuckDB
 ///
 /// Reading the folder itself would be wrong: replaced files wait in it. Ends with 1 where the files alone
 /// do not hold every bar exactly once; `seal` moves hot bars into files, `publish` writes an exact copy.
@@ -51,12 +51,17 @@ impl Files {
         };
         let opened = context.open()?;
         let dataset = Dataset { interval: self.interval, adjustment: self.adjustment };
-        let set = opened.store.files(dataset, axis)?;
+        let mut set = opened.store.files(dataset, axis)?;
+        for file in &mut set.files {
+            // Whoever reads them may stand in another folder.
+            *file = std::path::absolute(&*file)?;
+        }
         match context.format {
             Format::Table => {
                 for file in &set.files {
                     writeln!(out, "{}", file.display())?;
                 }
+                out.flush()?;
             }
             Format::Json => output::json(out, &set)?,
             Format::Csv => {
@@ -67,7 +72,7 @@ impl Files {
                 output::rows(out, context.format, &rows)?;
             }
         }
-        context.say(format_args!("{} files, {} bars.", set.files.len(), set.rows));
+        context.say(format_args!("{}, {}.", counted(set.files.len(), "file"), counted(set.rows, "bar")));
         if set.hot == 0 && set.overlaps == 0 {
             return Ok(Exit::Done);
         }
@@ -75,7 +80,11 @@ impl Files {
             "the files alone are not exact: {} bars are hot, and {} series stand in more than one file or had bars removed",
             set.hot, set.overlaps
         ));
-        let hint = if set.overlaps == 0 { "`barkeeper seal` moves hot bars into files" } else { "`barkeeper publish DIR` writes an exact copy" };
+        let hint = if set.overlaps == 0 {
+            "`barkeeper seal` moves hot bars into files"
+        } else {
+            "`barkeeper publish DIR` writes an exact copy"
+        };
         context.say(format_args!("hint: {hint}"));
         Ok(Exit::Findings)
     }

@@ -8,7 +8,7 @@ use barkeeper_sources::{ImportOptions, VolumeUnit};
 use clap::{Args, ValueEnum};
 
 use crate::cli::Out;
-use crate::context::{Context, PROGRAM};
+use crate::context::{Context, PROGRAM, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 use crate::progress::Progress;
@@ -18,7 +18,7 @@ const SHOWN: usize = 20;
 
 /// Take in files and folders of other programs
 ///
-/// TDX .day files, `SilverQuant` klines (its folders such as _`daily_mootdx` tell units) and state folders,
+/// TDX .day files, SilverQuant klines (folders such as `_daily_mootdx` tell units) and state folders,
 /// Binance klines. A file is in or not; importing it again changes nothing. Files in folders that nobody
 /// knows are listed and left alone.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Import {
     /// How prices were adjusted, where the folder does not tell: raw, qfq or hfq
     #[arg(long)]
     adjustment: Option<AdjustmentTag>,
-    /// The `SilverQuant` folder whose units are meant, for files that lie elsewhere
+    /// The SilverQuant folder whose units are meant, for files that lie elsewhere
     #[arg(long, value_name = "FOLDER")]
     profile: Option<String>,
     /// Whose positions and trades these are [default: the configured account]
@@ -53,7 +53,7 @@ pub(crate) struct Import {
     /// The unit of volume, where the source cannot tell: shares, lots, contracts, base or venue
     #[arg(long)]
     unit: Option<VolumeUnit>,
-    /// Lowest prices come from `SilverQuant` 4.5.0 or later, which keeps them rightly
+    /// Lowest prices come from SilverQuant 4.5.0 or later, which keeps them rightly
     #[arg(long)]
     trust_lowest: bool,
 }
@@ -142,20 +142,28 @@ fn print(report: &ImportReport, context: &Context, out: Out<'_>) -> anyhow::Resu
 fn tell(report: &ImportReport, context: &Context) {
     let sources: Vec<String> = report.sources.iter().map(|(name, files)| format!("{files} {name}")).collect();
     let from = if sources.is_empty() { String::new() } else { format!(" ({})", sources.join(", ")) };
-    context.say(format_args!("{} files are in{from}, {} commits.", report.files, report.commits));
+    context.say(format_args!(
+        "{} taken{from}, {}.",
+        counted(report.files, "file"),
+        counted(report.commits, "commit")
+    ));
     for note in report.notes.iter().take(SHOWN) {
         context.say(format_args!("note: {}: {}", note.file.display(), note.text));
     }
     more(context, report.notes.len(), "notes");
     if !report.unrecognised.is_empty() {
-        context.say(format_args!("{} files in folders are of no known kind:", report.unrecognised.len()));
+        context.say(format_args!(
+            "{} of no known kind, left alone:",
+            counted(report.unrecognised.len(), "file")
+        ));
         for path in report.unrecognised.iter().take(SHOWN) {
             context.say(format_args!("  {}", path.display()));
         }
         more(context, report.unrecognised.len(), "files");
     }
     for row in report.rejected.iter().take(SHOWN) {
-        let (file, line, field, value, reason) = (row.file.display(), row.line, &row.field, &row.value, &row.reason);
+        let (file, line, field, value, reason) =
+            (row.file.display(), row.line, &row.field, &row.value, &row.reason);
         context.warn(format_args!("{file}:{line}: left out: {field} '{value}': {reason}"));
     }
     more(context, report.rejected.len(), "rows");

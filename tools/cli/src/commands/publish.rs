@@ -31,7 +31,8 @@ impl Publish {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
         let dataset = Dataset { interval: self.interval, adjustment: self.adjustment };
-        let report = opened.store.publish(dataset, &self.into)?;
+        let into = std::path::absolute(&self.into)?;
+        let report = opened.store.publish(dataset, &into)?;
         match context.format {
             Format::Json => output::json(out, &report)?,
             format => {

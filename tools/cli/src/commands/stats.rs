@@ -38,7 +38,8 @@ impl Stats {
             ("log_tail", Cell::Count(stats.log_tail.0)),
             ("log_bytes", Cell::Count(stats.log_bytes)),
         ];
-        let targets: Vec<String> = stats.targets.iter().map(|(name, lsn)| format!("{name} at {lsn}")).collect();
+        let targets: Vec<String> =
+            stats.targets.iter().map(|(name, lsn)| format!("{name} at {lsn}")).collect();
         let books: Vec<String> =
             stats.books.iter().map(|(account, book, day)| format!("{account}/{book} on {day}")).collect();
         record.push(("targets", Cell::Text(targets.join(", "))));

@@ -5,7 +5,7 @@ use barkeeper_host::{Config, store_options};
 use clap::Args;
 
 use crate::cli::Out;
-use crate::context::{Context, PROGRAM};
+use crate::context::{Context, PROGRAM, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 use crate::progress::Progress;
@@ -23,7 +23,8 @@ impl Verify {
         let folder = context.folder()?;
         let config = Config::load(&folder)?;
         let bar = Progress::new(context, "parts");
-        let report = Store::verify(&folder, store_options(&config, PROGRAM), &mut |done, all| bar.set(done, all))?;
+        let report =
+            Store::verify(&folder, store_options(&config, PROGRAM), &mut |done, all| bar.set(done, all))?;
         drop(bar);
         print(&report, context, out)?;
         let damaged = report.findings.iter().any(|finding| finding.damage);
@@ -61,7 +62,7 @@ fn print(report: &VerifyReport, context: &Context, out: Out<'_>) -> anyhow::Resu
     if report.findings.is_empty() {
         context.say("Everything that is stored was read, and all of it fits.");
     } else {
-        context.warn(format_args!("{} findings", report.findings.len()));
+        context.warn(counted(report.findings.len(), "finding"));
     }
     Ok(())
 }

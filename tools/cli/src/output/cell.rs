@@ -28,6 +28,7 @@ pub(crate) enum Cell {
 
 impl Cell {
     /// Text.
+    #[expect(clippy::needless_pass_by_value, reason = "most callers have a value that ends here")]
     pub(crate) fn text(value: impl ToString) -> Self {
         Self::Text(value.to_string())
     }
@@ -63,7 +64,7 @@ impl Cell {
             Self::Bool(value) => value.to_string(),
             Self::Count(value) => value.to_string(),
             Self::Number(value) => shortest(*value),
-            Self::Money(value) => value.to_string(),
+            Self::Money(value) => value.normalize().to_string(),
             Self::Text(value) => value.clone(),
             Self::Day(day) => day.to_string(),
             Self::Label(ts) | Self::Instant(ts, _) => ts.to_string(),
@@ -129,7 +130,10 @@ mod tests {
         let winter = Cell::Instant("2024-01-02T14:30:00Z".parse().unwrap(), "America/New_York");
         assert_eq!(winter.for_people(), "2024-01-02 09:30:00 -05:00");
         let label = Cell::Label("2024-01-02T00:00:00Z".parse().unwrap());
-        assert_eq!((label.for_people(), label.json()), ("2024-01-02".into(), "\"2024-01-02T00:00:00Z\"".into()));
+        assert_eq!(
+            (label.for_people(), label.json()),
+            ("2024-01-02".into(), "\"2024-01-02T00:00:00Z\"".into())
+        );
     }
 
     #[test]

@@ -29,29 +29,31 @@ pub(crate) type Record = Vec<(&'static str, Cell)>;
 /// Prints rows.
 pub(crate) fn rows(out: &mut dyn Write, format: Format, rows: &Rows) -> io::Result<()> {
     match format {
-        Format::Table => rows.table(out),
-        Format::Json => rows.json(out),
-        Format::Csv => rows.csv(out),
+        Format::Table => rows.table(out)?,
+        Format::Json => rows.json(out)?,
+        Format::Csv => rows.csv(out)?,
     }
+    // Words on stderr come behind the data that they are about.
+    out.flush()
 }
 
 /// Prints one thing: a line a value, an object, or a CSV of one row.
 pub(crate) fn record(out: &mut dyn Write, format: Format, record: &Record) -> io::Result<()> {
     match format {
-        Format::Table => rows::record_table(out, record),
-        Format::Json => {
-            writeln!(out, "{}", rows::object(record.iter().map(|(name, cell)| (*name, cell))))
-        }
+        Format::Table => rows::record_table(out, record)?,
+        Format::Json => writeln!(out, "{}", rows::object(record.iter().map(|(name, cell)| (*name, cell))))?,
         Format::Csv => {
             let mut one = Rows::new(record.iter().map(|(name, _)| *name));
             one.push(record.iter().map(|(_, cell)| cell.clone()));
-            one.csv(out)
+            one.csv(out)?;
         }
     }
+    out.flush()
 }
 
 /// Prints a report as JSON.
 pub(crate) fn json<T: Serialize>(out: &mut dyn Write, report: &T) -> io::Result<()> {
     let text = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
-    writeln!(out, "{text}")
+    writeln!(out, "{text}")?;
+    out.flush()
 }

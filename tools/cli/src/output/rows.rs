@@ -79,7 +79,8 @@ impl Rows {
 
 /// A JSON object in one line.
 pub(super) fn object<'a>(fields: impl Iterator<Item = (&'static str, &'a Cell)>) -> String {
-    let fields: Vec<String> = fields.map(|(name, cell)| format!("{}:{}", quoted(name), cell.json())).collect();
+    let fields: Vec<String> =
+        fields.map(|(name, cell)| format!("{}:{}", quoted(name), cell.json())).collect();
     format!("{{{}}}", fields.join(","))
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use barkeeper::Store;
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, InstrumentId, Interval, OnConflict, Operation, PositionKey,
-    SeriesKey, Timestamp, TradingDay,
+    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, InstrumentId, Interval, OnConflict, Operation,
+    PositionKey, SeriesKey, Timestamp, TradingDay,
 };
 use rust_decimal::Decimal;
 
@@ -41,7 +41,9 @@ impl Names {
         Ok(Self {
             account: AccountId::new("demo-1").map_err(|e| bad(e.to_string()))?,
             book: BookId::new("writer").map_err(|e| bad(e.to_string()))?,
-            instrument: "WRITER.LOCAL".parse().map_err(|e: barkeeper_records::InstrumentIdError| bad(e.to_string()))?,
+            instrument: "WRITER.LOCAL"
+                .parse()
+                .map_err(|e: barkeeper_records::InstrumentIdError| bad(e.to_string()))?,
             day: TradingDay::from_ymd(year, month, day).unwrap_or_default(),
         })
     }
@@ -70,7 +72,8 @@ impl Names {
             turnover: number as f64,
             open_interest: 0.0,
         };
-        let run = BarRun::new(self.series(), vec![bar]).map_err(|(_, error)| DemoError::Commit(error.into()))?;
+        let run =
+            BarRun::new(self.series(), vec![bar]).map_err(|(_, error)| DemoError::Commit(error.into()))?;
         let one = Decimal::ONE;
         let trade = record(&self.account, &self.book, self.instrument, self.day, number, one, one);
         let days = u32::try_from(number).unwrap_or(u32::MAX);
@@ -90,7 +93,8 @@ pub fn write_until_killed(folder: &Path, out: &mut dyn Write) -> Result<(), Demo
     let names = Names::new()?;
     let opened = open(folder, PROGRAM)?;
     let snapshot = opened.store.snapshot()?;
-    let mut number = snapshot.series(&names.series())?.map_or(0, |series| usize::try_from(series.count).unwrap_or(0));
+    let mut number =
+        snapshot.series(&names.series())?.map_or(0, |series| usize::try_from(series.count).unwrap_or(0));
     drop(snapshot);
     writeln!(out, "ready")?;
     out.flush()?;
@@ -144,7 +148,8 @@ pub(super) fn kill_one(mut writer: Command, folder: &Path, moment: Moment) -> Re
 
 /// Reads what the writer acknowledges, kills it, and reads what it had printed until then.
 fn watch(mut child: Child, moment: Moment) -> Result<Vec<(usize, u64)>, DemoError> {
-    let stdout = child.stdout.take().ok_or_else(|| DemoError::Writer { detail: "it has no output".to_owned() })?;
+    let stdout =
+        child.stdout.take().ok_or_else(|| DemoError::Writer { detail: "it has no output".to_owned() })?;
     let mut lines = BufReader::new(stdout);
     let mut acknowledged = Vec::new();
     let mut killed = false;
@@ -162,7 +167,11 @@ fn watch(mut child: Child, moment: Moment) -> Result<Vec<(usize, u64)>, DemoErro
         }
     }
     let status = child.wait()?;
-    if killed { Ok(acknowledged) } else { Err(DemoError::Writer { detail: format!("it ended by itself: {status}") }) }
+    if killed {
+        Ok(acknowledged)
+    } else {
+        Err(DemoError::Writer { detail: format!("it ended by itself: {status}") })
+    }
 }
 
 /// A line with its end; what was cut off by the kill was not acknowledged.

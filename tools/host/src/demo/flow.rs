@@ -79,7 +79,8 @@ pub fn run(options: &DemoOptions<'_>, out: &mut dyn Write) -> Result<DemoReport,
     import_all(&opened.store, &files, &mut teller)?;
     let accounts = files.accounts.as_slice();
     let calls = options.calls;
-    Writes { store: &opened.store, market: &market, accounts, folder: &options.folder, calls }.write(&mut teller)?;
+    Writes { store: &opened.store, market: &market, accounts, folder: &options.folder, calls }
+        .write(&mut teller)?;
     drop(opened);
     // Opened anew, so that nothing is answered from what the import left in memory.
     let start = Instant::now();
@@ -109,7 +110,10 @@ fn import_all(store: &Store, files: &MarketFiles, teller: &mut Teller<'_>) -> Re
     let start = Instant::now();
     let read = read_all(&files.prices)?;
     teller.report.read_seconds = start.elapsed().as_secs_f64();
-    teller.timed(&format!("floor: reading the same {} bytes and no more", grouped(read)), nanos(start.elapsed()))?;
+    teller.timed(
+        &format!("floor: reading the same {} bytes and no more", grouped(read)),
+        nanos(start.elapsed()),
+    )?;
 
     let clean = reports.iter().all(ImportReport::is_clean);
     let expected = files.daily + files.adjusted + files.hourly;
@@ -120,16 +124,24 @@ fn import_all(store: &Store, files: &MarketFiles, teller: &mut Teller<'_>) -> Re
     let again = import_once(store, files)?;
     let unchanged: u64 = again.iter().map(|report| report.bars.unchanged).sum();
     let after = store.snapshot()?.lsn();
-    let found = format!("{} bars known, LSN {lsn} before and {after} after, {}", grouped(unchanged), shown(nanos(start.elapsed())));
+    let found = format!(
+        "{} bars known, LSN {lsn} before and {after} after, {}",
+        grouped(unchanged),
+        shown(nanos(start.elapsed()))
+    );
     teller.check("importing again changes nothing", lsn == after && unchanged == expected, &found)?;
     Ok(())
 }
 
 fn import_once(store: &Store, files: &MarketFiles) -> Result<Vec<ImportReport>, DemoError> {
-    let mut reports = vec![import(store, std::slice::from_ref(&files.prices), &ImportSettings::default(), &mut |_| {})?];
+    let mut reports =
+        vec![import(store, std::slice::from_ref(&files.prices), &ImportSettings::default(), &mut |_| {})?];
     for account in &files.accounts {
-        let options =
-            ImportOptions { account: Some(account.account.clone()), trust_lowest: true, ..ImportOptions::default() };
+        let options = ImportOptions {
+            account: Some(account.account.clone()),
+            trust_lowest: true,
+            ..ImportOptions::default()
+        };
         let settings = ImportSettings { options, ..ImportSettings::default() };
         reports.push(import(store, std::slice::from_ref(&account.folder), &settings, &mut |_| {})?);
     }
@@ -175,14 +187,19 @@ fn replicate(opened: Opened, folder: &Path, teller: &mut Teller<'_>) -> Result<(
 
     let start = Instant::now();
     let sealed = opened.store.seal(&SealOptions::default(), &mut |_, _| {})?;
-    teller.timed(&format!("{} hot bars sealed into {} Parquet files", grouped(sealed.rows), sealed.segments), nanos(start.elapsed()))?;
+    teller.timed(
+        &format!("{} hot bars sealed into {} Parquet files", grouped(sealed.rows), sealed.segments),
+        nanos(start.elapsed()),
+    )?;
     compare(&mut target, "sealing changed nothing that a replica could see", teller)?;
     target.close()?;
     Ok(())
 }
 
 fn replica() -> Result<TargetName, DemoError> {
-    REPLICA.parse().map_err(|error: crate::config::TargetNameError| DemoError::Writer { detail: error.to_string() })
+    REPLICA
+        .parse()
+        .map_err(|error: crate::config::TargetNameError| DemoError::Writer { detail: error.to_string() })
 }
 
 fn per_second(rows: u64, took: Duration) -> u64 {
@@ -203,7 +220,12 @@ fn compare(target: &mut Target, what: &str, teller: &mut Teller<'_>) -> Result<(
     Ok(())
 }
 
-fn kill(options: &DemoOptions<'_>, store: &Path, reopened: u64, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+fn kill(
+    options: &DemoOptions<'_>,
+    store: &Path,
+    reopened: u64,
+    teller: &mut Teller<'_>,
+) -> Result<(), DemoError> {
     teller.head("A writer process, killed in the middle of its commits")?;
     teller.timed("opening after a clean end", reopened)?;
     let mut random = Random::new(options.spec.seed, 4_000_000);
@@ -246,7 +268,11 @@ fn kill(options: &DemoOptions<'_>, store: &Path, reopened: u64, teller: &mut Tel
 fn finish(teller: &mut Teller<'_>) -> Result<(), DemoError> {
     let (checks, seconds) = (teller.report.checks.len(), teller.report.seconds);
     let failed = teller.report.checks.iter().filter(|check| !check.held).count();
-    let verdict = if failed == 0 { format!("All {checks} checks held") } else { format!("{failed} of {checks} checks FAILED") };
+    let verdict = if failed == 0 {
+        format!("All {checks} checks held")
+    } else {
+        format!("{failed} of {checks} checks FAILED")
+    };
     teller.head(&format!("{verdict}, in {seconds:.1} s."))?;
     Ok(())
 }

@@ -62,7 +62,8 @@ pub(crate) struct Steps {
 impl Steps {
     /// Money moved, at the precision of the single float in which TDX keeps it.
     pub(crate) fn amount(&self, kind: ListingKind) -> f32 {
-        let mean = (f64::from(self.open) + f64::from(self.high) + f64::from(self.low) + f64::from(self.close)) / 4.0;
+        let mean =
+            (f64::from(self.open) + f64::from(self.high) + f64::from(self.low) + f64::from(self.close)) / 4.0;
         #[expect(clippy::cast_possible_truncation, reason = "TDX keeps the amount as a single float")]
         let amount = (mean / kind.scale() * f64::from(self.volume)) as f32;
         amount

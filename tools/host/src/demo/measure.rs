@@ -127,11 +127,20 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_in_three_digits() {
-        let cases = [(7, "7 ns"), (1_234, "1.23 us"), (56_780, "56.8 us"), (4_500_000, "4.50 ms"), (123_000_000, "123 ms")];
+        let cases = [
+            (7, "7 ns"),
+            (1_234, "1.23 us"),
+            (56_780, "56.8 us"),
+            (4_500_000, "4.50 ms"),
+            (123_000_000, "123 ms"),
+        ];
         for (ns, text) in cases {
             assert_eq!(shown(ns), text);
         }
-        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(0), grouped(999), grouped(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
     }
 
     #[test]

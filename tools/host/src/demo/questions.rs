@@ -67,7 +67,8 @@ impl Questions<'_> {
         let mut keys: Vec<PositionKey> = known.keys().cloned().collect();
         keys.sort();
         let mut random = self.random(0);
-        let order: Vec<&PositionKey> = (0..self.calls).filter_map(|_| keys.get(random.below(keys.len()))).collect();
+        let order: Vec<&PositionKey> =
+            (0..self.calls).filter_map(|_| keys.get(random.below(keys.len()))).collect();
         let timing = measure(order.len(), |call| {
             black_box(order.get(call).map(|key| self.store.position(key)).transpose()?);
             Ok::<(), DemoError>(())
@@ -85,7 +86,8 @@ impl Questions<'_> {
     fn all_positions(&self, teller: &mut Teller<'_>) -> Result<(), DemoError> {
         let Some(files) = self.accounts.first() else { return Ok(()) };
         let book = book_of(files);
-        let ask = || Ok::<_, DemoError>(self.store.snapshot()?.positions(&files.account, Some(&book), false)?);
+        let ask =
+            || Ok::<_, DemoError>(self.store.snapshot()?.positions(&files.account, Some(&book), false)?);
         let all = ask()?;
         let timing = measure(self.calls, |_| {
             black_box(ask()?);
@@ -130,8 +132,10 @@ impl Questions<'_> {
         let mut random = self.random(2);
         let picked: Vec<TradingDay> =
             (0..DAYS).filter_map(|_| sealed.get(random.below(sealed.len())).copied()).collect();
-        for (what, days) in [("one day of all, imported long ago", picked.as_slice()), ("one day of all, just arrived", newest)]
-        {
+        for (what, days) in [
+            ("one day of all, imported long ago", picked.as_slice()),
+            ("one day of all, just arrived", newest),
+        ] {
             if !days.is_empty() {
                 self.cross_sections(what, days, teller)?;
             }
@@ -139,7 +143,12 @@ impl Questions<'_> {
         Ok(())
     }
 
-    fn cross_sections(&self, what: &str, days: &[TradingDay], teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    fn cross_sections(
+        &self,
+        what: &str,
+        days: &[TradingDay],
+        teller: &mut Teller<'_>,
+    ) -> Result<(), DemoError> {
         let ask = |day: TradingDay| self.store.cross_section(Interval::DAY, AdjustmentTag::Raw, day.label());
         let mut answers: Vec<(TradingDay, Vec<(InstrumentId, Bar)>)> = Vec::new();
         for day in days {
@@ -162,7 +171,9 @@ impl Questions<'_> {
 
     fn right_days(&self, answers: &[(TradingDay, Vec<(InstrumentId, Bar)>)]) -> usize {
         let made: HashMap<InstrumentId, Vec<Bar>> = (0..self.market.listings().len())
-            .filter_map(|place| Some((self.market.listings().get(place)?.instrument, self.market.bars(place))))
+            .filter_map(|place| {
+                Some((self.market.listings().get(place)?.instrument, self.market.bars(place)))
+            })
             .collect();
         let days = self.market.days();
         let is_right = |(day, bars): &&(TradingDay, Vec<(InstrumentId, Bar)>)| {
@@ -208,7 +219,12 @@ impl Questions<'_> {
             black_box(at(call).map(|(_, found)| found.clone()));
         });
         let each = lines / answers.len().max(1);
-        teller.measured(&format!("a month of an account's trades, about {each}"), timing, "a clone of the answer", least)?;
+        teller.measured(
+            &format!("a month of an account's trades, about {each}"),
+            timing,
+            "a clone of the answer",
+            least,
+        )?;
         let expected: usize = self.accounts.iter().map(|files| files.ledger.lines()).sum();
         teller.check("every line of the trade logs", lines == expected, &format!("{lines} of {expected}"))?;
         Ok(())

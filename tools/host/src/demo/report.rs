@@ -105,7 +105,13 @@ impl<'a> Teller<'a> {
         self.out.flush()
     }
 
-    pub(super) fn measured(&mut self, what: &str, timing: Timing, floor: &str, floor_timing: Timing) -> io::Result<()> {
+    pub(super) fn measured(
+        &mut self,
+        what: &str,
+        timing: Timing,
+        floor: &str,
+        floor_timing: Timing,
+    ) -> io::Result<()> {
         let (median, p99) = (shown(timing.median_ns), shown(timing.p99_ns));
         let least = shown(floor_timing.median_ns);
         writeln!(self.out, "  {what:<43} {median:>9} {p99:>9} {least:>9}  {floor}")?;

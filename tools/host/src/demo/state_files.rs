@@ -72,7 +72,8 @@ fn held_days(market: &Market, ledger: &Ledger) -> String {
 fn deal_hist(market: &Market, ledger: &Ledger) -> String {
     let mut text = "日期,时间,代码,名称,类型,注释,成交价,成交量\n".to_owned();
     for fill in &ledger.fills {
-        let (order, done) = if fill.buys { ("限买委托", "买入成交") } else { ("限卖委托", "卖出成交") };
+        let (order, done) =
+            if fill.buys { ("限买委托", "买入成交") } else { ("限卖委托", "卖出成交") };
         let why = if fill.buys { "选股买入" } else { "\"止盈, 卖出\"" };
         for (second, kind, remark) in [(fill.second, order, why), (fill.second + 2, done, "")] {
             line(&mut text, market, fill, second, kind, remark);

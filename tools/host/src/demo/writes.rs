@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use barkeeper::{Store, TradeQuery};
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, Batch, BookId, ExtremeUpdate, InstrumentId, Interval, OnConflict, Operation,
-    PositionKey, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay,
+    AccountId, AdjustmentTag, Bar, Batch, BookId, ExtremeUpdate, InstrumentId, Interval, OnConflict,
+    Operation, PositionKey, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay,
 };
 use rust_decimal::Decimal;
 
@@ -47,7 +47,9 @@ impl Writes<'_> {
         let first = self.market.file_days().len();
         let days = self.market.days().get(first..).unwrap_or_default();
         let made: Vec<(InstrumentId, Vec<Bar>)> = (0..self.market.listings().len())
-            .filter_map(|place| Some((self.market.listings().get(place)?.instrument, self.market.bars(place))))
+            .filter_map(|place| {
+                Some((self.market.listings().get(place)?.instrument, self.market.bars(place)))
+            })
             .collect();
         let mut sections: Vec<Vec<(InstrumentId, Bar)>> = Vec::new();
         for place in first..first + days.len() {
@@ -76,7 +78,8 @@ impl Writes<'_> {
         let instruments: Vec<InstrumentId> = listings.iter().map(|listing| listing.instrument).collect();
         let mut opening = Batch::new();
         for instrument in &instruments {
-            let key = PositionKey { account: files.account.clone(), book: book.clone(), instrument: *instrument };
+            let key =
+                PositionKey { account: files.account.clone(), book: book.clone(), instrument: *instrument };
             let (quantity, price) = (Some(Decimal::from(100)), Some(Decimal::from(10)));
             opening = opening.with(Operation::OpenPosition { key, day, quantity, price });
         }
@@ -126,7 +129,11 @@ impl Writes<'_> {
         let what = format!("a tick of {} positions, relaxed", updates.len());
         teller.measured(&what, timing, "a copy of the tick", least)?;
         let seen = self.store.snapshot()?.positions(&files.account, Some(&book), false)?;
-        let shown = seen.iter().zip(&updates).filter(|(position, update)| position.highest == Some(update.high)).count();
+        let shown = seen
+            .iter()
+            .zip(&updates)
+            .filter(|(position, update)| position.highest == Some(update.high))
+            .count();
         let found = format!("{shown} of {} positions show the last tick", updates.len());
         teller.check("readers see a tick at once", shown == updates.len(), &found)?;
         Ok(())
@@ -152,7 +159,11 @@ pub(super) fn fill(
     Batch::new()
         .with(Operation::RecordTrade(record(account, book, instrument, day, number, price, quantity)))
         .with(Operation::AddPosition { key, quantity, price: Some(price) })
-        .with(Operation::UpdateExtremes { account: account.clone(), book: book.clone(), updates: vec![update] })
+        .with(Operation::UpdateExtremes {
+            account: account.clone(),
+            book: book.clone(),
+            updates: vec![update],
+        })
 }
 
 /// A fill with an id that follows from its book and number.
@@ -188,6 +199,7 @@ pub(super) fn record(
 
 /// The id of a generated fill.
 pub(super) fn trade_id(book: &BookId, number: usize) -> TradeId {
-    let name = book.as_str().bytes().fold(0_u128, |sum, byte| sum.wrapping_mul(257).wrapping_add(u128::from(byte)));
+    let name =
+        book.as_str().bytes().fold(0_u128, |sum, byte| sum.wrapping_mul(257).wrapping_add(u128::from(byte)));
     TradeId((name & 0xffff_ffff_ffff) << 64 | number as u128)
 }

@@ -52,10 +52,8 @@ pub(super) fn read(part: &[Found], options: &ImportOptions) -> Vec<Outcome> {
     }
     let share = part.len().div_ceil(threads);
     thread::scope(|scope| {
-        let workers: Vec<_> = part
-            .chunks(share)
-            .map(|files| (files, scope.spawn(move || read_all(files, options))))
-            .collect();
+        let workers: Vec<_> =
+            part.chunks(share).map(|files| (files, scope.spawn(move || read_all(files, options)))).collect();
         let join = |(files, worker): (&[Found], thread::ScopedJoinHandle<'_, Vec<Outcome>>)| {
             worker.join().unwrap_or_else(|_| files.iter().map(|file| broken(&file.path)).collect())
         };

@@ -119,7 +119,8 @@ mod tests {
         }
         let named = root.path().join("b/2.csv");
         let found = walk(&[named.clone(), root.path().to_owned()]).unwrap();
-        let names: Vec<_> = found.iter().map(|f| (f.path.strip_prefix(root.path()).unwrap(), f.named)).collect();
+        let names: Vec<_> =
+            found.iter().map(|f| (f.path.strip_prefix(root.path()).unwrap(), f.named)).collect();
         let expected = [("b/2.csv", true), ("a.day", false), ("b/1.csv", false)];
         assert_eq!(names, expected.map(|(name, named)| (Path::new(name), named)));
         let error = walk(&[root.path().join("none")]).unwrap_err();

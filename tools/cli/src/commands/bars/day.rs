@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Kind, cells, columns};
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::{Context, counted, not_found};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Cell, Rows};
@@ -41,7 +41,7 @@ impl Day {
             rows.push([Cell::text(instrument)].into_iter().chain(values));
         }
         output::rows(out, context.format, &rows)?;
-        context.say(format_args!("{} instruments.", rows.len()));
+        context.say(format_args!("{}.", counted(rows.len(), "instrument")));
         Ok(Exit::Done)
     }
 

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::Kind;
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::{Context, agree, counted, not_found};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Cell};
@@ -40,22 +40,27 @@ impl Delete {
         if !self.all && self.from.is_none() && self.to.is_none() {
             return Err(Failure::usage("no range is named").hint("give --from, --to or --all").into());
         }
-        let (from, last) = bar_range(self.kind.interval, self.instrument, self.from.as_ref(), self.to.as_ref())?;
+        let (from, last) =
+            bar_range(self.kind.interval, self.instrument, self.from.as_ref(), self.to.as_ref())?;
         let opened = context.open()?;
         let series = self.kind.series(self.instrument);
         let found = opened.store.snapshot()?.bars(&series, from, last)?;
         let (Some(first), Some(newest)) = (found.first(), found.last()) else {
             return Err(not_found(format!("there are no such bars of {series}")));
         };
-        let question =
-            format!("Remove {} bars of {series}, {} to {}?", found.len(), first.trading_day, newest.trading_day);
+        let question = format!(
+            "Remove {} of {series}, {} to {}?",
+            counted(found.len(), "bar"),
+            first.trading_day,
+            newest.trading_day
+        );
         let mut record = vec![("series", Cell::text(series)), ("bars", Cell::Count(found.len() as u64))];
         if self.dry_run {
             record.push(("removed", Cell::Count(0)));
             output::record(out, context.format, &record)?;
             return Ok(Exit::Done);
         }
-        if !context.agree(&question, self.yes)? {
+        if !agree(&question, self.yes)? {
             context.say("Nothing was removed.");
             return Ok(Exit::Findings);
         }

@@ -66,7 +66,8 @@ impl Get {
         let series = self.kind.series(self.instrument);
         let ranged = self.all || self.from.is_some() || self.to.is_some();
         let last = if ranged { None } else { Some(self.last.unwrap_or(LAST)) };
-        let (from, to) = bar_range(self.kind.interval, self.instrument, self.from.as_ref(), self.to.as_ref())?;
+        let (from, to) =
+            bar_range(self.kind.interval, self.instrument, self.from.as_ref(), self.to.as_ref())?;
         let found: Result<Vec<Bar>, ReadError> = match (&self.as_of, last) {
             (None, Some(count)) => snapshot.last_bars(&series, count),
             (None, None) => snapshot.bars(&series, from, to),

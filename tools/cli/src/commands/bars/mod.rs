@@ -61,7 +61,8 @@ fn columns(all: bool) -> Vec<&'static str> {
 
 /// The values of a bar in these columns.
 fn cells(bar: &Bar, kind: Kind, zone: &'static str, all: bool) -> Vec<Cell> {
-    let ts = if kind.interval.is_daily_or_longer() { Cell::Label(bar.ts) } else { Cell::Instant(bar.ts, zone) };
+    let ts =
+        if kind.interval.is_daily_or_longer() { Cell::Label(bar.ts) } else { Cell::Instant(bar.ts, zone) };
     let mut cells = vec![ts, Cell::Day(bar.trading_day)];
     let shown = if all { Bar::NUMBERS.len() } else { Bar::NUMBERS.len() - 1 };
     cells.extend(bar.numbers().into_iter().take(shown).map(Cell::Number));

@@ -4,7 +4,7 @@ use barkeeper_records::{AdjustmentTag, InstrumentId, Interval};
 use clap::Args;
 
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::{Context, counted, not_found};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Rows};
 
@@ -49,7 +49,7 @@ impl Stats {
             ]);
         }
         output::rows(out, context.format, &rows)?;
-        context.say(format_args!("{} series, {bars} bars.", all.len()));
+        context.say(format_args!("{}, {}.", counted(all.len(), "series"), counted(bars, "bar")));
         Ok(Exit::Done)
     }
 }

@@ -6,9 +6,12 @@ use clap::Args;
 
 use super::BookArgs;
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, account_of, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format};
+
+/// Missed days that are named; JSON has all.
+const SHOWN: usize = 10;
 
 /// Count the held days of a book up, at most once a trading day
 ///
@@ -29,7 +32,7 @@ pub(crate) struct Bump {
 impl Bump {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let account = context.account(self.of.account.as_ref(), &opened.config)?;
+        let account = account_of(self.of.account.as_ref(), &opened.config)?;
         let operation = Operation::IncrementHeldDays {
             account,
             book: self.of.book.clone(),
@@ -49,7 +52,8 @@ fn print(outcome: &IncrementOutcome, context: &Context, out: Out<'_>) -> anyhow:
     if context.format == Format::Json {
         return Ok(output::json(out, outcome)?);
     }
-    let result = outcome.refusal.as_ref().map_or_else(|| "done".to_owned(), |reason| format!("not done: {reason}"));
+    let result =
+        outcome.refusal.as_ref().map_or_else(|| "done".to_owned(), |reason| format!("not done: {reason}"));
     if context.format == Format::Csv {
         let record = vec![
             ("done", Cell::Bool(outcome.done)),
@@ -62,14 +66,21 @@ fn print(outcome: &IncrementOutcome, context: &Context, out: Out<'_>) -> anyhow:
         return Ok(output::record(out, context.format, &record)?);
     }
     if outcome.done {
-        writeln!(out, "done for {}: {} positions", outcome.day, outcome.positions)?;
+        writeln!(out, "done for {}: {}", outcome.day, counted(outcome.positions, "position"))?;
     } else {
         writeln!(out, "{result}")?;
     }
+    out.flush()?;
     if !outcome.missed.is_empty() {
-        let days: Vec<String> = outcome.missed.iter().map(ToString::to_string).collect();
-        let what = if outcome.caught_up { "counted as well" } else { "missed and not counted; --catch-up would have" };
-        context.say(format_args!("{} trading days were {what}: {}", days.len(), days.join(", ")));
+        let all = outcome.missed.len();
+        let shown: Vec<String> = outcome.missed.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = if all > SHOWN { ", ..." } else { "" };
+        let what = if outcome.caught_up {
+            "counted as well"
+        } else {
+            "missed and not counted; --catch-up would have"
+        };
+        context.say(format_args!("{} {what}: {}{more}", counted(all, "trading day"), shown.join(", ")));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{BookArgs, record};
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::{Context, account_of, not_found};
 use crate::exit::Exit;
 use crate::output;
 
@@ -21,7 +21,7 @@ pub(crate) struct Get {
 impl Get {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let account = context.account(self.of.account.as_ref(), &opened.config)?;
+        let account = account_of(self.of.account.as_ref(), &opened.config)?;
         let key = PositionKey { account, book: self.of.book.clone(), instrument: self.instrument };
         let Some(position) = opened.store.position(&key)? else {
             return Err(not_found(format!("there is no position {key}")));

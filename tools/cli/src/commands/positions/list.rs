@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{COLUMNS, cells};
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Rows};
 
@@ -39,7 +39,7 @@ impl List {
             rows.push(cells(position));
         }
         output::rows(out, context.format, &rows)?;
-        context.say(format_args!("{} positions.", found.len()));
+        context.say(format_args!("{}.", counted(found.len(), "position")));
         Ok(Exit::Done)
     }
 }

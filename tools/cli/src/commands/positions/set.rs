@@ -1,14 +1,12 @@
 //! `barkeeper positions set`: says what a position is.
 
-use barkeeper_records::{
-    Batch, InstrumentId, Operation, Position, PositionKey, PositionStatus, TradingDay,
-};
+use barkeeper_records::{Batch, InstrumentId, Operation, Position, PositionKey, PositionStatus, TradingDay};
 use clap::Args;
 use rust_decimal::Decimal;
 
 use super::{BookArgs, record, status};
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, account_of};
 use crate::exit::Exit;
 use crate::output;
 
@@ -47,7 +45,7 @@ pub(crate) struct Set {
 impl Set {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let account = context.account(self.of.account.as_ref(), &opened.config)?;
+        let account = account_of(self.of.account.as_ref(), &opened.config)?;
         let key = PositionKey { account, book: self.of.book.clone(), instrument: self.instrument };
         let stored = opened.store.position(&key)?;
         let mut position = stored.unwrap_or_else(|| Position::opened(key.clone(), self.opened_on));

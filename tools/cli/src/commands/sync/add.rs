@@ -17,7 +17,7 @@ use crate::output::{self, Cell};
 pub(crate) struct Add {
     /// Small letters, digits, - and _
     name: TargetName,
-    /// An `SQLite` file; it is made with the first run, its folder has to be there
+    /// An SQLite file; it is made with the first run, its folder has to be there
     #[arg(long, value_name = "FILE")]
     sqlite: PathBuf,
     /// What to do
@@ -37,7 +37,10 @@ impl Add {
         let config = SqliteConfig::of(path);
         config.validate()?;
         let mut file = ConfigFile::open(&folder)?;
-        file.add_target(&self.name, &TargetConfig { kind: TargetKind::Sqlite(config), mode: self.mode.into() })?;
+        file.add_target(
+            &self.name,
+            &TargetConfig { kind: TargetKind::Sqlite(config), mode: self.mode.into() },
+        )?;
         file.save()?;
         let named = Config::load(&folder)?;
         let target = named.target(&self.name, &folder)?;

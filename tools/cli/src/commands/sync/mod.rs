@@ -13,7 +13,7 @@ use barkeeper_sync::{CheckReport, Reached, State, TargetStatus, Verdict};
 use clap::Subcommand;
 
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Record};
 use crate::progress::Progress;
@@ -87,7 +87,12 @@ fn explain(status: &TargetStatus, context: &Context) {
 }
 
 /// Prints a comparison and answers how the program ends.
-fn compared(report: &CheckReport, target: &TargetName, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+fn compared(
+    report: &CheckReport,
+    target: &TargetName,
+    context: &Context,
+    out: Out<'_>,
+) -> anyhow::Result<Exit> {
     if context.format == Format::Json {
         output::json(out, report)?;
     } else {
@@ -95,7 +100,7 @@ fn compared(report: &CheckReport, target: &TargetName, context: &Context, out: O
     }
     let kinds = report.kinds;
     if report.verdict == Verdict::Differ {
-        context.warn(format_args!("{} rows differ", kinds.total()));
+        context.warn(format_args!("{} not the same there", counted(kinds.total(), "row")));
         for one in report.differences.iter().take(20) {
             let line = serde_json::to_string(one)?;
             context.say(format_args!("  {line}"));
@@ -103,7 +108,8 @@ fn compared(report: &CheckReport, target: &TargetName, context: &Context, out: O
         if report.differences.len() > 20 {
             context.say("  and more; --format json lists them");
         }
-        context.say(format_args!("hint: `barkeeper sync repair {target} --dry-run` shows what would be mended"));
+        context
+            .say(format_args!("hint: `barkeeper sync repair {target} --dry-run` shows what would be mended"));
     }
     Ok(match report.verdict {
         Verdict::Agree => Exit::Done,

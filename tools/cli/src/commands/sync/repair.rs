@@ -69,7 +69,11 @@ fn print(done: &RepairReport, verdict: Verdict, context: &Context, out: Out<'_>)
         context.say(format_args!("What was replaced is in {}.", file.display()));
     }
     for left in &done.left {
-        context.warn(format_args!("left as it is: {}: {}", serde_json::to_string(&left.difference)?, left.why));
+        context.warn(format_args!(
+            "left as it is: {}: {}",
+            serde_json::to_string(&left.difference)?,
+            left.why
+        ));
     }
     context.say(match (done.dry_run, verdict) {
         (true, Verdict::Agree) => "Nothing differs.",

@@ -76,7 +76,10 @@ fn follow(targets: Vec<Target>, context: &Context) -> anyhow::Result<Exit> {
                     target.follow(stop, &mut |status| {
                         let why = status.history.last().map_or("", |last| last.why.as_str());
                         let state = barkeeper_host::state_name(&status.state);
-                        context.say(format_args!("{}: {state}, LSN {} of {}: {why}", status.target, status.acknowledged, status.head));
+                        context.say(format_args!(
+                            "{}: {state}, LSN {} of {}: {why}",
+                            status.target, status.acknowledged, status.head
+                        ));
                     })
                 })
             })

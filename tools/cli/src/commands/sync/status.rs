@@ -1,6 +1,7 @@
 //! `barkeeper sync status`: what is known of the targets, without disturbing whoever has the store.
 
 use barkeeper_host::{Config, StatusNote, TargetName, mode_name};
+use barkeeper_records::Timestamp;
 use clap::Args;
 
 use crate::cli::Out;
@@ -47,8 +48,22 @@ impl Status {
             return Ok(Exit::Done);
         }
         let zone = config.calendar.zone();
-        let mut rows =
-            Rows::new(["target", "kind", "mode", "state", "lsn", "lag", "last_agreement", "noted_at", "last_error"]);
+        // To the second: notes are for people.
+        let time = |at: Timestamp| {
+            let whole = Timestamp::from_nanos(at.nanos() - at.nanos().rem_euclid(1_000_000_000));
+            Cell::Instant(whole, zone)
+        };
+        let mut rows = Rows::new([
+            "target",
+            "kind",
+            "mode",
+            "state",
+            "lsn",
+            "lag",
+            "last_agreement",
+            "noted_at",
+            "last_error",
+        ]);
         for (name, note) in notes {
             let target = config.target(name, &folder)?;
             let known = note.as_ref();
@@ -59,8 +74,8 @@ impl Status {
                 Cell::text(known.map_or("never run", |note| note.state.as_str())),
                 Cell::maybe(known, |note| Cell::Count(note.acknowledged)),
                 Cell::maybe(known, |note| Cell::Count(note.lag)),
-                Cell::maybe(known.and_then(|note| note.last_agreement), |at| Cell::Instant(at, zone)),
-                Cell::maybe(known.map(|note| note.noted_at), |at| Cell::Instant(at, zone)),
+                Cell::maybe(known.and_then(|note| note.last_agreement), time),
+                Cell::maybe(known.map(|note| note.noted_at), time),
                 Cell::maybe(known.and_then(|note| note.last_error.as_ref()), |error| Cell::text(&error.text)),
             ]);
         }

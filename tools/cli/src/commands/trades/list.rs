@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::Filter;
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 
@@ -26,19 +26,8 @@ pub(crate) struct List {
 }
 
 /// What a table shows; JSON and CSV have every field.
-const SHORT: [&str; 11] = [
-    "ts",
-    "account",
-    "book",
-    "instrument",
-    "name",
-    "kind",
-    "price",
-    "quantity",
-    "fee",
-    "remark",
-    "trade_id",
-];
+const SHORT: [&str; 11] =
+    ["ts", "account", "book", "instrument", "name", "kind", "price", "quantity", "fee", "remark", "trade_id"];
 const FULL: [&str; 17] = [
     "trade_id",
     "account",
@@ -78,7 +67,7 @@ impl List {
         output::rows(out, context.format, &rows)?;
         let cut = query.limit.is_some_and(|limit| found.len() == limit);
         let more = if cut { ", the newest; --limit or --all for more" } else { "" };
-        context.say(format_args!("{} trades{more}.", found.len()));
+        context.say(format_args!("{}{more}.", counted(found.len(), "trade")));
         Ok(Exit::Done)
     }
 }

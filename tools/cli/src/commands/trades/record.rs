@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use ulid::Ulid;
 
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, account_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Cell};
@@ -78,7 +78,7 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let account = context.account(self.account.as_ref(), &opened.config)?;
+        let account = account_of(self.account.as_ref(), &opened.config)?;
         let record = self.record(account, &opened.config.calendar)?;
         let id = record.trade_id;
         let receipt = opened.store.commit(Batch::of(Operation::RecordTrade(record)))?;
