@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use barkeeper_records::{
     Bar, Batch, Lsn, Operation, Outcome, Precondition, RequestId, SeriesKey, Table, Value, Version, limits,
 };
-use barkeeper_storage::{LinkV1, NumberOfV1, RequestV1, keys};
+use barkeeper_storage::{NumberOfV1, RequestOrderV1, RequestV1, keys};
 
 use crate::error::{CommitError, CommitResult, ReadError, commit_error, missing};
 use crate::import::ImportPlan;
@@ -400,12 +400,12 @@ impl Session<'_, '_> {
         let sequence = newest.map_or(0, |newest| newest + 1);
         self.staged.put_row(Tab::Requests, keys::request(request), &RequestV1 { lsn, sequence });
         let order = keys::request_order(&request.client, sequence);
-        self.staged.put_row(Tab::RequestOrder, order, &LinkV1 { to: keys::request(request) });
+        self.staged.put_row(Tab::RequestOrder, order, &RequestOrderV1 { to: keys::request(request) });
         self.noted = true;
         // A client's sequence has no gap, so one comes in and one goes.
         if let Some(oldest) = sequence.checked_sub(limits::REQUEST_IDS_PER_CLIENT) {
             let order = keys::request_order(&request.client, oldest);
-            if let Some(LinkV1 { to }) = self.staged.row(Tab::RequestOrder, &order)? {
+            if let Some(RequestOrderV1 { to }) = self.staged.row(Tab::RequestOrder, &order)? {
                 self.staged.remove(Tab::RequestOrder, order);
                 self.staged.remove(Tab::Requests, to);
             }

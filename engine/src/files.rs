@@ -134,6 +134,7 @@ impl Store {
         let done = self.publish_into(dataset, &partial);
         match done {
             Ok(report) => {
+                folder::sync_dir(&partial).map_err(io(&partial))?;
                 folder::rename_durably(&partial, into).map_err(io(into))?;
                 Ok(report)
             }

@@ -59,6 +59,7 @@ pub(crate) fn import_bars(
         }
         let prepared = prepare(inner, &plans)?;
         receipt.segments = prepared.len() as u64;
+        let places: Vec<_> = prepared.iter().map(|one| inner.place(one)).collect();
         let plan = ImportPlan { read_at, series: plans, prepared, imports: imports.clone() };
         inner.step("before the commit")?;
         match publish(inner, plan) {
@@ -67,7 +68,7 @@ pub(crate) fn import_bars(
                 receipt.lsn = lsn;
                 return Ok(receipt);
             }
-            Err(CommitError::Contended(_)) => {}
+            Err(CommitError::Contended(_)) => inner.discard(&places),
             Err(error) => return Err(error),
         }
     }
@@ -181,7 +182,7 @@ fn import_small(
 }
 
 /// Months of one segment: bars shorter than a day are partitioned by month.
-fn partition(interval: Interval, ts: Timestamp) -> i32 {
+pub(crate) fn partition(interval: Interval, ts: Timestamp) -> i32 {
     if interval.is_daily_or_longer() {
         return 0;
     }
@@ -218,7 +219,7 @@ fn prepare(inner: &Inner, plans: &[SeriesPlan]) -> Result<Vec<Prepared>, Mainten
         match inner.prepare_segments(common, &rows) {
             Ok(segments) => prepared.extend(segments),
             Err(error) => {
-                inner.discard(&prepared);
+                inner.discard(&prepared.iter().map(|one| inner.place(one)).collect::<Vec<_>>());
                 return Err(error);
             }
         }

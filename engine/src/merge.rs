@@ -280,14 +280,14 @@ const fn days_of(interval: Interval) -> i64 {
     unit * interval.count() as i64
 }
 
-/// The rows of a run that may lie at or after `from`: bars never stand closer than their interval.
+/// The rows of a run that may lie at or after `from`. Bars of a day and longer are at least a day apart;
+/// shorter ones may stand closer than their interval (a first bar of a session that opens between hours).
 fn rows_of(run: &RunV1, interval: Interval, from: Timestamp) -> std::ops::Range<u64> {
     let end = run.start + u64::from(run.rows);
-    if from.nanos() <= run.first {
+    if from.nanos() <= run.first || !interval.is_daily_or_longer() {
         return run.start..end;
     }
-    let step = interval.nanos().unwrap_or(86_400_000_000_000);
-    let most = (run.last.saturating_sub(from.nanos()) / step).saturating_add(1);
+    let most = (run.last.saturating_sub(from.nanos()) / 86_400_000_000_000).saturating_add(1);
     let most = u64::try_from(most).unwrap_or(0);
     end.saturating_sub(most).max(run.start)..end
 }

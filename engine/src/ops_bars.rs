@@ -128,6 +128,10 @@ impl Session<'_, '_> {
         if plan.is_empty() {
             return Ok(());
         }
+        // A bar that this very batch wrote before is corrected under a higher version.
+        if plan.replaces.iter().any(|(_, old)| old.version >= self.version) {
+            self.advance()?;
+        }
         let behind = self.stat(series)?;
         let mut hasher = BarHasher::new(series);
         let group = rowview::bar_group(series);
@@ -139,10 +143,8 @@ impl Session<'_, '_> {
         for (bar, old) in &plan.replaces {
             let (before, after) = (hasher.hash(&old.bar), hasher.hash(bar));
             self.digest_bar(&bucket(bar.ts), Some(before), Some(after));
-            if old.version < self.version {
-                let key = keys::revision(series, bar.ts, self.version.raw());
-                self.staged.put_row(Tab::Revisions, key, &RevisionV1::of(old, self.version));
-            }
+            let key = keys::revision(series, bar.ts, self.version.raw());
+            self.staged.put_row(Tab::Revisions, key, &RevisionV1::of(old, self.version));
         }
         self.count_in(series, &plan.inserts)?;
         let appended = plan.replaces.is_empty()

@@ -160,8 +160,9 @@ impl Session<'_, '_> {
 
     pub(crate) fn set_held_days(&mut self, key: &PositionKey, days: u32) -> CommitResult<Outcome> {
         let stored = read_position(&self.staged, key)?;
-        let entry = stored.as_ref().map_or(self.lsn.0, |row| row.entry);
-        let position = stored.and_then(|row| row.position);
+        let stored = stored.and_then(|row| Some((row.position?, row.entry)));
+        let entry = stored.as_ref().map_or(self.lsn.0, |(_, entry)| *entry);
+        let position = stored.map(|(position, _)| position);
         let mut position = position.unwrap_or_else(|| Position::opened(key.clone(), None));
         position.held_days = Some(days);
         self.write_position(position, entry)

@@ -1,7 +1,9 @@
 //! Operations on the trade log and on import records.
 
 use barkeeper_records::{Bucket, ImportRecord, Outcome, Table, Timestamp, TradeId, TradeKind, TradeRecord};
-use barkeeper_storage::{ImportV1, LinkV1, TradeV1, keys, row_hash, rowview};
+use barkeeper_storage::{
+    ExternalIdV1, ImportV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, keys, row_hash, rowview,
+};
 
 use crate::error::{CommitError, CommitResult, ReadResult, missing};
 use crate::session::Session;
@@ -13,7 +15,7 @@ pub(crate) fn read_trade(
     view: &impl View,
     id: TradeId,
 ) -> ReadResult<Option<(TradeRecord, barkeeper_records::Version)>> {
-    let Some(LinkV1 { to: key }) = view.row(Tab::TradeIds, &keys::trade_id(id))? else { return Ok(None) };
+    let Some(TradeIdV1 { to: key }) = view.row(Tab::TradeIds, &keys::trade_id(id))? else { return Ok(None) };
     let owner = keys::read_trade(&key).ok_or_else(|| missing("trade key"))?;
     let row: TradeV1 = view.row(Tab::Trades, &key)?.ok_or_else(|| missing("trade record"))?;
     Ok(Some(row.read(owner)?))
@@ -39,25 +41,23 @@ impl Session<'_, '_> {
         }
         if let Some(external) = &trade.external_id {
             let key = keys::external_id(&trade.account, trade.trading_day, external);
-            if let Some(LinkV1 { to: id }) = self.staged.row(Tab::TradesByExternalId, &key)? {
+            if let Some(ExternalIdV1 { to: id }) = self.staged.row(Tab::TradesByExternalId, &key)? {
                 let id = <[u8; 16]>::try_from(id.as_slice()).map_err(|_| missing("trade id"))?;
                 let (first, _) =
                     read_trade(&self.staged, keys::id_of(id))?.ok_or_else(|| missing("trade record"))?;
                 return Ok(Outcome::TradeExists { trade_id: first.trade_id, strategy: first.strategy });
             }
-            self.link(Tab::TradesByExternalId, key, keys::trade_id(trade.trade_id));
+            let id = ExternalIdV1 { to: keys::trade_id(trade.trade_id) };
+            self.staged.put_row(Tab::TradesByExternalId, key, &id);
         }
         if let Some(voided) = trade.voids {
             self.check_voidable(voided)?;
-            self.link(Tab::TradeVoids, keys::trade_id(voided), keys::trade_id(trade.trade_id));
+            let by = TradeVoidV1 { to: keys::trade_id(trade.trade_id) };
+            self.staged.put_row(Tab::TradeVoids, keys::trade_id(voided), &by);
         }
         self.write_trade(&trade);
         self.digests.add(trade_bucket(&trade), trade_hash(&trade));
         Ok(Outcome::Done)
-    }
-
-    fn link(&mut self, tab: Tab, key: Vec<u8>, to: Vec<u8>) {
-        self.staged.put_row(tab, key, &LinkV1 { to });
     }
 
     fn check_voidable(&self, id: TradeId) -> CommitResult<()> {
@@ -73,8 +73,8 @@ impl Session<'_, '_> {
         let key = keys::trade(&trade.account, trade.ts, trade.trade_id);
         let index = keys::trade_by_instrument(&trade.account, &trade.instrument, trade.ts, trade.trade_id);
         self.staged.put_row(Tab::Trades, key.clone(), &TradeV1::of(trade, self.version));
-        self.link(Tab::TradeIds, keys::trade_id(trade.trade_id), key);
-        self.link(Tab::TradesByInstrument, index, Vec::new());
+        self.staged.put_row(Tab::TradeIds, keys::trade_id(trade.trade_id), &TradeIdV1 { to: key });
+        self.staged.put_row(Tab::TradesByInstrument, index, &TradeOfInstrumentV1::default());
         self.log_key(Table::Trades, keys::trade_id(trade.trade_id));
     }
 
@@ -104,7 +104,8 @@ impl Session<'_, '_> {
         if self.staged.with(Tab::Imports, &key, |value| value.is_some())? {
             return Ok(Outcome::Unchanged);
         }
-        self.staged.put_row(Tab::Imports, key, &ImportV1::of(import, self.lsn.0));
+        let lsn = if self.changed { self.lsn.0 } else { self.head.lsn };
+        self.staged.put_row(Tab::Imports, key, &ImportV1::of(import, lsn));
         self.noted = true;
         Ok(Outcome::Done)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
@@ -131,15 +132,15 @@ impl Inner {
         Ok(prepared)
     }
 
-    fn place(&self, prepared: &Prepared) -> std::path::PathBuf {
+    pub(crate) fn place(&self, prepared: &Prepared) -> PathBuf {
         self.dir.join(folder::BARS).join(prepared.kind.interval.to_string()).join(file_name(prepared.id))
     }
 
     /// Takes away segments that will not be published; what cannot be taken away is an orphan that the
     /// next open moves to the trash.
-    pub(crate) fn discard(&self, prepared: &[Prepared]) {
-        for one in prepared {
-            drop(fs::remove_file(self.place(one)));
+    pub(crate) fn discard(&self, places: &[PathBuf]) {
+        for place in places {
+            drop(fs::remove_file(place));
         }
     }
 }

@@ -11,6 +11,7 @@ use barkeeper_storage::{BarHasher, ChunkView, VersionedBar, checksum, keys};
 
 use crate::commit::Task;
 use crate::error::{CommitResult, MaintenanceError, ReadResult, missing};
+use crate::import::partition;
 use crate::ops_bars::delta_row;
 use crate::publication::{Common, Prepared, Rows};
 use crate::report::{SealOptions, SealReport};
@@ -28,6 +29,14 @@ pub(crate) struct SealPlan {
     prepared: Vec<Prepared>,
     /// What was read: table, key, checksum of the value, rows in it.
     read: Vec<(Tab, Vec<u8>, u64, u64)>,
+}
+
+/// The rows of one segment (and its twin): all of them, or those of a month.
+#[derive(Default)]
+struct Part {
+    rows: Rows,
+    digest: Digest,
+    versions: BTreeSet<Version>,
 }
 
 /// The hot bars of one interval and adjustment.
@@ -141,7 +150,7 @@ fn read_hot(
                 hot.rows.entry(instrument).or_default().push(row);
             }
             hot.total += chunk.len();
-            hot.read.push((Tab::Slabs, key.to_vec(), checksum(key, value), chunk.len() as u64));
+            hot.read.push((Tab::Slabs, key.to_vec(), checksum(0, key, value), chunk.len() as u64));
             Ok(ControlFlow::Continue(()))
         },
     )?;
@@ -152,7 +161,7 @@ fn read_hot(
         if in_part {
             hot.rows.entry(series.instrument).or_default().push(row);
             hot.total += 1;
-            hot.read.push((Tab::Delta, key.to_vec(), checksum(key, value), 1));
+            hot.read.push((Tab::Delta, key.to_vec(), checksum(0, key, value), 1));
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -181,22 +190,27 @@ fn publish_hot(
     hot: Hot,
     report: &mut SealReport,
 ) -> Result<(), MaintenanceError> {
-    let mut rows: Rows = Vec::with_capacity(hot.rows.len());
-    let mut digest = Digest::default();
-    let mut versions = BTreeSet::new();
+    let mut parts: BTreeMap<i32, Part> = BTreeMap::new();
     for (instrument, bars) in hot.rows {
         let mut hasher = BarHasher::new(&SeriesKey { interval, adjustment, instrument });
-        for row in &bars {
-            digest.add(hasher.hash(&row.bar));
-            if versions.len() < 2 {
-                versions.insert(row.version);
+        for row in bars {
+            let part = parts.entry(partition(interval, row.bar.ts)).or_default();
+            part.digest.add(hasher.hash(&row.bar));
+            if part.versions.len() < 2 {
+                part.versions.insert(row.version);
+            }
+            match part.rows.last_mut() {
+                Some((last, rows)) if *last == instrument => rows.push(row),
+                _ => part.rows.push((instrument, vec![row])),
             }
         }
-        rows.push((instrument, bars));
     }
-    let version: Option<Version> = if versions.len() == 1 { versions.first().copied() } else { None };
-    let common = Common { interval, adjustment, version, digest };
-    let prepared = if rows.is_empty() { Vec::new() } else { inner.prepare_segments(common, &rows)? };
+    let mut prepared = Vec::new();
+    for part in parts.into_values() {
+        let uniform = if part.versions.len() == 1 { part.versions.first().copied() } else { None };
+        let common = Common { interval, adjustment, version: uniform, digest: part.digest };
+        prepared.extend(inner.prepare_segments(common, &part.rows)?);
+    }
     let (count, bytes) = (prepared.len() as u64, prepared.iter().map(Prepared::bytes).sum::<u64>());
     inner.step("before the commit")?;
     let receipt = inner.submit(Task::Seal(Box::new(SealPlan { prepared, read: hot.read })))?;
@@ -217,7 +231,7 @@ impl Session<'_, '_> {
         let (mut moved, mut stayed) = (0, 0);
         for (tab, key, sum, rows) in plan.read {
             let same =
-                self.staged.with(tab, &key, |value| value.is_some_and(|v| checksum(&key, v) == sum))?;
+                self.staged.with(tab, &key, |value| value.is_some_and(|v| checksum(0, &key, v) == sum))?;
             if same {
                 self.staged.remove(tab, key);
                 moved += rows;

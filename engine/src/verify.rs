@@ -7,9 +7,10 @@ use std::path::Path;
 
 use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
 use barkeeper_storage::{
-    BarHasher, BarV1, BookV1, ChunkView, DigestV1, HeadV1, IdentityV1, ImportV1, LinkV1, LogV1, NumberOfV1,
-    NumberV1, PositionV1, RequestV1, RevisionV1, Segment, SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow,
-    TombstoneV1, TradeV1, hash_file, keys, rowview,
+    BarHasher, BarV1, BookV1, ChunkView, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1, LogV1,
+    NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentIndexV1,
+    SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
+    hash_file, keys, rowview,
 };
 use redb::Database;
 
@@ -133,11 +134,11 @@ fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
             is::<TradeV1>(key, value)?.read(owner)?;
             Ok(())
         }
-        Tab::TradeIds
-        | Tab::TradesByInstrument
-        | Tab::TradesByExternalId
-        | Tab::TradeVoids
-        | Tab::RequestOrder => is::<LinkV1>(key, value).map(drop),
+        Tab::TradeIds => is::<TradeIdV1>(key, value).map(drop),
+        Tab::TradesByInstrument => is::<TradeOfInstrumentV1>(key, value).map(drop),
+        Tab::TradesByExternalId => is::<ExternalIdV1>(key, value).map(drop),
+        Tab::TradeVoids => is::<TradeVoidV1>(key, value).map(drop),
+        Tab::RequestOrder => is::<RequestOrderV1>(key, value).map(drop),
         Tab::Slabs => {
             let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(bad("chunk key"))?;
             ChunkView::read(key, ts, value)?.rows().try_for_each(|row| row.map(drop))?;

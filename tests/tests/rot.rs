@@ -170,7 +170,7 @@ fn explore() {
     let r = sound.read(sound.copy().path());
     r.examined.perfect().unwrap();
     println!("asked {}", r.examined.asked);
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(|i| { let bt = std::backtrace::Backtrace::force_capture().to_string(); let mut l: Vec<&str> = bt.lines().map(str::trim).filter(|l| l.starts_with("at ") && (l.contains("engine/") || l.contains("redb-"))).collect(); l.truncate(9); println!("HOOK {} {}", i.location().map(ToString::to_string).unwrap_or_default(), l.join(" < ")); }));
     let (mut wrong, mut panics, mut errors, mut refused, mut right, mut missed) = (0, 0, 0, 0, 0, 0);
     for _ in 0..rounds(300, 3000) {
         let dir = sound.copy();

@@ -221,3 +221,55 @@ fn a_cross_section_in_two_halves_is_one_day() {
     assert!(matches!(error, barkeeper::CommitError::CrossSection { .. }), "{error}");
     desk.verify();
 }
+
+#[test]
+fn a_batch_may_correct_its_own_cross_section() {
+    let mut desk = Desk::new();
+    let series = daily("000003.SZ");
+    let batch = Batch::of(put_section(section(nth(1), 50, 10.0)))
+        .with(put(series, vec![bar(nth(1), 99.0)]))
+        .with(put_section(section(nth(1), 20, 20.0)));
+    desk.store().commit(batch).unwrap();
+    for _ in 0..2 {
+        assert_eq!(closes(&desk, &series), [22.0]);
+        let today = desk.store().cross_section(Interval::DAY, AdjustmentTag::Raw, nth(1).label()).unwrap();
+        assert_eq!((today.len(), today[2].1.close, today[30].1.close), (50, 22.0, 40.0));
+        desk.verify();
+        seal(&desk);
+    }
+}
+
+#[test]
+fn intraday_bars_may_stand_closer_than_their_interval() {
+    let mut desk = Desk::new();
+    let series = SeriesKey { interval: "1h".parse().unwrap(), ..daily("000001.SZ") };
+    let at = |text: &str| -> Bar {
+        let ts: Timestamp = text.parse().unwrap();
+        Bar { ts, ..bar(day("2024-01-02"), 10.0) }
+    };
+    let hours = ["01:30", "02:00", "03:00", "05:00", "06:00"];
+    let bars: Vec<Bar> = hours.iter().map(|hour| at(&format!("2024-01-02T{hour}:00Z"))).collect();
+    desk.run(put(series, bars.clone()));
+    for _ in 0..2 {
+        for skip in 0..bars.len() {
+            let found = desk.store().snapshot().unwrap().bars(&series, bars[skip].ts, ALL.1).unwrap();
+            assert_eq!(found, bars[skip..], "{skip}");
+        }
+        seal(&desk);
+        desk.reopen();
+    }
+    desk.verify();
+}
+
+#[test]
+fn sealed_minute_bars_are_partitioned_by_month() {
+    let mut desk = Desk::new();
+    let series = SeriesKey { interval: Interval::MINUTE, ..daily("000001.SZ") };
+    let bars: Vec<Bar> = (0..90)
+        .map(|n| Bar { ts: Timestamp::from_nanos(nth(n).label().nanos() + 1), ..bar(nth(n), 1.0) })
+        .collect();
+    desk.run(put(series, bars.clone()));
+    assert_eq!(seal(&desk).segments, 3);
+    assert_eq!(desk.store().snapshot().unwrap().bars(&series, ALL.0, ALL.1).unwrap(), bars);
+    desk.verify();
+}

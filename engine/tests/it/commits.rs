@@ -161,7 +161,7 @@ fn write_identity(folder: &std::path::Path, format: u32, layout: Option<u8>) {
     if let Some(layout) = layout {
         let body = bytes.len() - 8;
         bytes[0] = layout;
-        let sum = barkeeper_storage::checksum(b"identity", &bytes[..body]);
+        let sum = barkeeper_storage::checksum(IdentityV1::KIND, b"identity", &bytes[..body]);
         bytes.truncate(body);
         bytes.extend(sum.to_le_bytes());
     }

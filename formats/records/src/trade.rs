@@ -223,7 +223,7 @@ pub struct TradeRecord {
 }
 
 impl TradeRecord {
-    /// Checks a record and drops trailing zeros of its numbers.
+    /// Checks a record, drops trailing zeros of its numbers and takes an empty `external_id` for none.
     ///
     /// # Errors
     /// `Money` for more than 8 decimals, `NegativeQuantity`, `TextTooLong`, `Voids`.
@@ -234,6 +234,7 @@ impl TradeRecord {
         self.quantity = money("quantity", self.quantity)?;
         self.amount = self.amount.map(|value| money("amount", value)).transpose()?;
         self.fee = self.fee.map(|value| money("fee", value)).transpose()?;
+        self.external_id = self.external_id.filter(|number| !number.is_empty());
         if self.quantity.is_sign_negative() && !self.quantity.is_zero() {
             return Err(TradeError::NegativeQuantity { value: self.quantity });
         }

@@ -28,6 +28,7 @@ pub struct BarV1 {
 
 impl StoredRow for BarV1 {
     const WHAT: &'static str = "bar";
+    const KIND: u8 = 5;
 }
 
 impl BarV1 {
@@ -62,6 +63,7 @@ pub struct RevisionV1 {
 
 impl StoredRow for RevisionV1 {
     const WHAT: &'static str = "bar revision";
+    const KIND: u8 = 6;
 }
 
 impl RevisionV1 {
@@ -97,6 +99,7 @@ pub struct TombstoneV1 {
 
 impl StoredRow for TombstoneV1 {
     const WHAT: &'static str = "range tombstone";
+    const KIND: u8 = 7;
 }
 
 impl TombstoneV1 {
@@ -142,6 +145,7 @@ pub struct StatsPageV1 {
 
 impl StoredRow for StatsPageV1 {
     const WHAT: &'static str = "series statistics";
+    const KIND: u8 = 8;
 }
 
 impl StatsPageV1 {
@@ -172,4 +176,5 @@ pub struct NumberV1 {
 
 impl StoredRow for NumberV1 {
     const WHAT: &'static str = "instrument number";
+    const KIND: u8 = 9;
 }

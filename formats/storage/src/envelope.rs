@@ -42,11 +42,11 @@ fn config() -> Configuration {
 }
 
 /// Puts a payload into its envelope: layout byte, payload, XXH3-64 little endian.
-pub(crate) fn wrap(key: &[u8], layout: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn wrap(kind: u8, key: &[u8], layout: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(payload.len() + 1 + CHECKSUM_BYTES);
     bytes.push(layout);
     bytes.extend_from_slice(payload);
-    let sum = checksum(key, &bytes);
+    let sum = checksum(kind, key, &bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
 }
@@ -54,6 +54,7 @@ pub(crate) fn wrap(key: &[u8], layout: u8, payload: &[u8]) -> Vec<u8> {
 /// Takes a payload out of its envelope after verifying it.
 pub(crate) fn unwrap<'a>(
     what: &'static str,
+    kind: u8,
     key: &[u8],
     bytes: &'a [u8],
     known: u8,
@@ -62,12 +63,15 @@ pub(crate) fn unwrap<'a>(
     let split = bytes.len().checked_sub(CHECKSUM_BYTES).ok_or_else(|| short.clone())?;
     let (body, sum) = bytes.split_at_checked(split).ok_or_else(|| short.clone())?;
     let sum: [u8; CHECKSUM_BYTES] = sum.try_into().map_err(|_| short.clone())?;
-    if checksum(key, body) != u64::from_le_bytes(sum) {
+    if checksum(kind, key, body) != u64::from_le_bytes(sum) {
         return Err(Damage::Checksum { what });
     }
     let (layout, payload) = body.split_first().ok_or(short)?;
     if *layout > known {
         return Err(Damage::Newer { what, found: *layout, known });
+    }
+    if *layout < known {
+        return Err(Damage::Layout { what, detail: "a layout that was never written" });
     }
     Ok(payload)
 }
@@ -76,6 +80,8 @@ pub(crate) fn unwrap<'a>(
 pub trait StoredRow: Encode + Decode<()> + Sized {
     /// What the row is, for errors.
     const WHAT: &'static str;
+    /// The number of the kind of value, hashed into the checksum; no two tables share one.
+    const KIND: u8;
     /// The layout byte.
     const LAYOUT: u8 = 1;
 
@@ -83,7 +89,7 @@ pub trait StoredRow: Encode + Decode<()> + Sized {
     fn to_bytes(&self, key: &[u8]) -> Vec<u8> {
         // Encoding primitives into a Vec cannot fail; an empty payload would be seen as damage on read.
         let payload = bincode::encode_to_vec(self, config()).unwrap_or_default();
-        wrap(key, Self::LAYOUT, &payload)
+        wrap(Self::KIND, key, Self::LAYOUT, &payload)
     }
 
     /// The row of bytes that were stored under a key.
@@ -91,7 +97,7 @@ pub trait StoredRow: Encode + Decode<()> + Sized {
     /// # Errors
     /// Every variant of [`Damage`].
     fn from_bytes(key: &[u8], bytes: &[u8]) -> Result<Self, Damage> {
-        let payload = unwrap(Self::WHAT, key, bytes, Self::LAYOUT)?;
+        let payload = unwrap(Self::WHAT, Self::KIND, key, bytes, Self::LAYOUT)?;
         let undecodable = |_| Damage::Layout { what: Self::WHAT, detail: "a field does not decode" };
         let (row, used) = bincode::decode_from_slice(payload, config()).map_err(undecodable)?;
         if used == payload.len() {

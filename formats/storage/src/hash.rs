@@ -3,7 +3,8 @@
 //! The hashed bytes are the table's code, then each value of the key and of the other columns in the
 //! order of the schema: a tag byte, then the value, little endian. `00` NULL; `01` i64; `02` the eight
 //! bytes of an IEEE double; `03` i128, the decimal times 10^8; `04` u32 length and UTF-8; `05` i32 days.
-//! Version, device and LSN are not hashed, so two desktops that hold the same row hold the same hash.
+//! NULLs behind the last value are left out, so that a column added later, NULL in old rows, leaves
+//! their hashes alone. Version, device and LSN are not hashed, so two desktops that hold the same row hold the same hash.
 
 use barkeeper_records::{Bar, SeriesKey, Table, Value};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
@@ -19,7 +20,8 @@ const DAY: u8 = 5;
 pub fn row_hash(table: Table, key: &[Value], values: &[Value]) -> i64 {
     let mut bytes = Vec::with_capacity(160);
     bytes.push(table.code());
-    for value in key.iter().chain(values) {
+    let told = values.iter().rposition(|value| *value != Value::Null).map_or(0, |last| last + 1);
+    for value in key.iter().chain(values.iter().take(told)) {
         put(&mut bytes, value);
     }
     xxh3_64(&bytes) as i64
@@ -92,10 +94,11 @@ impl BarHasher {
     }
 }
 
-/// The checksum that stands behind every hot value: XXH3-64 over the key and the payload, so that a
-/// value under the wrong key is damage as well.
-pub fn checksum(key: &[u8], payload: &[u8]) -> u64 {
+/// The checksum that stands behind every hot value: XXH3-64 over the kind of value, the key and the
+/// payload, so that a value under the wrong key or in the wrong table is damage as well.
+pub fn checksum(kind: u8, key: &[u8], payload: &[u8]) -> u64 {
     let mut hasher = Xxh3Default::new();
+    hasher.update(&[kind]);
     hasher.update(&(key.len() as u64).to_le_bytes());
     hasher.update(key);
     hasher.update(payload);

@@ -94,6 +94,11 @@ impl<'a> Parts<'a> {
         Some(text)
     }
 
+    /// `value` where nothing is left over.
+    fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+
     fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -142,7 +147,8 @@ pub fn book(account: &AccountId, book: &BookId) -> Vec<u8> {
 pub fn read_book(key: &[u8]) -> Option<(AccountId, BookId)> {
     let mut parts = Parts(key);
     let account = AccountId::new(name(parts.text()?)?).ok()?;
-    Some((account, BookId::new(name(parts.text()?)?).ok()?))
+    let book = BookId::new(name(parts.text()?)?).ok()?;
+    parts.end((account, book))
 }
 
 /// Trade record: account, time, id.
@@ -160,7 +166,8 @@ pub fn read_trade(key: &[u8]) -> Option<(AccountId, Timestamp, TradeId)> {
     let mut parts = Parts(key);
     let account = AccountId::new(name(parts.text()?)?).ok()?;
     let ts = Timestamp::from_nanos(parts.i64()?);
-    Some((account, ts, TradeId(u128::from_be_bytes(parts.take()?))))
+    let id = TradeId(u128::from_be_bytes(parts.take()?));
+    parts.end((account, ts, id))
 }
 
 /// Index of trade records: id.
@@ -199,7 +206,8 @@ pub fn read_trade_by_instrument(key: &[u8]) -> Option<(Timestamp, TradeId)> {
     parts.text()?;
     parts.text()?;
     let ts = Timestamp::from_nanos(parts.i64()?);
-    Some((ts, TradeId(u128::from_be_bytes(parts.take()?))))
+    let id = TradeId(u128::from_be_bytes(parts.take()?));
+    parts.end((ts, id))
 }
 
 /// Index of trade records: account, trading day, the broker's number.
@@ -232,7 +240,14 @@ pub fn bar(key: &SeriesKey, ts: Timestamp) -> Vec<u8> {
         .0
 }
 
-/// The series and `ts` of a bar's key.
+/// The series of a key from [`series`].
+pub fn read_series(key: &[u8]) -> Option<SeriesKey> {
+    let mut parts = Parts(key);
+    let series = read_series_parts(&mut parts)?;
+    parts.end(series)
+}
+
+/// The series and `ts` of a bar's key, and of a revision's, which goes on behind it.
 pub fn read_bar(key: &[u8]) -> Option<(SeriesKey, Timestamp)> {
     let mut parts = Parts(key);
     let series = read_series_parts(&mut parts)?;
@@ -268,7 +283,9 @@ pub fn tombstone(key: &SeriesKey, lsn: Lsn, ordinal: u32) -> Vec<u8> {
 pub fn read_tombstone(key: &[u8]) -> Option<(SeriesKey, Lsn)> {
     let mut parts = Parts(key);
     let series = read_series_parts(&mut parts)?;
-    Some((series, Lsn(parts.u64()?)))
+    let lsn = Lsn(parts.u64()?);
+    parts.u32()?;
+    parts.end((series, lsn))
 }
 
 /// The prefix of a slab: interval, adjustment, `ts`.
@@ -302,7 +319,8 @@ pub fn read_stats_page(key: &[u8]) -> Option<(Interval, AdjustmentTag, u32)> {
     let mut parts = Parts(key);
     let interval = Interval::from_code(parts.u32()?)?;
     let adjustment = AdjustmentTag::from_code(parts.u8()?)?;
-    Some((interval, adjustment, parts.u32()?))
+    let page = parts.u32()?;
+    parts.end((interval, adjustment, page))
 }
 
 /// A record of the change log: LSN, place in the batch.
@@ -313,7 +331,8 @@ pub fn log(lsn: Lsn, ordinal: u32) -> Vec<u8> {
 /// LSN and place of a log record's key.
 pub fn read_log(key: &[u8]) -> Option<(Lsn, u32)> {
     let mut parts = Parts(key);
-    Some((Lsn(parts.u64()?), parts.u32()?))
+    let place = (Lsn(parts.u64()?), parts.u32()?);
+    parts.end(place)
 }
 
 /// A bucket's digest: table, group, period.
@@ -331,7 +350,8 @@ pub fn read_bucket(key: &[u8]) -> Option<Bucket> {
     let mut parts = Parts(key);
     let table = Table::from_code(parts.u8()?)?;
     let group = name(parts.text()?)?.to_owned();
-    Some(Bucket { table, group, period: parts.i32()? })
+    let period = parts.i32()?;
+    parts.end(Bucket { table, group, period })
 }
 
 /// A request id: client, id.
@@ -353,7 +373,8 @@ pub fn request_order(client: &str, sequence: u64) -> Vec<u8> {
 pub fn read_request_order(key: &[u8]) -> Option<u64> {
     let mut parts = Parts(key);
     parts.text()?;
-    parts.u64()
+    let sequence = parts.u64()?;
+    parts.end(sequence)
 }
 
 #[cfg(test)]

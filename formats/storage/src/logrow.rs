@@ -59,15 +59,16 @@ pub struct LogV1 {
 
 impl StoredRow for LogV1 {
     const WHAT: &'static str = "log record";
+    const KIND: u8 = 10;
 }
 
 fn prefix(series: &SeriesKey) -> Vec<u8> {
-    crate::keys::bar(series, Timestamp::from_nanos(0))
+    crate::keys::series(series)
 }
 
 fn series_of(prefix: &[u8]) -> Result<SeriesKey, Damage> {
     let bad = Damage::Layout { what: LogV1::WHAT, detail: "series" };
-    crate::keys::read_bar(prefix).map(|(series, _)| series).ok_or(bad)
+    crate::keys::read_series(prefix).ok_or(bad)
 }
 
 impl LogV1 {
@@ -159,6 +160,7 @@ pub struct DigestV1 {
 
 impl StoredRow for DigestV1 {
     const WHAT: &'static str = "bucket digest";
+    const KIND: u8 = 11;
 }
 
 impl DigestV1 {
@@ -193,6 +195,7 @@ pub struct IdentityV1 {
 
 impl StoredRow for IdentityV1 {
     const WHAT: &'static str = "store identity";
+    const KIND: u8 = 12;
 }
 
 /// Where the store stands; rewritten by every commit.
@@ -216,6 +219,7 @@ pub struct HeadV1 {
 
 impl StoredRow for HeadV1 {
     const WHAT: &'static str = "head";
+    const KIND: u8 = 13;
 }
 
 /// A request id that was committed.
@@ -229,18 +233,31 @@ pub struct RequestV1 {
 
 impl StoredRow for RequestV1 {
     const WHAT: &'static str = "request id";
+    const KIND: u8 = 14;
 }
 
 /// An entry of an index: the key of the row that it leads to; empty where the entry's own key says all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
-pub struct LinkV1 {
+pub struct LinkV1<const KIND: u8> {
     /// The key.
     pub to: Vec<u8>,
 }
 
-impl StoredRow for LinkV1 {
+impl<const KIND: u8> StoredRow for LinkV1<KIND> {
     const WHAT: &'static str = "index entry";
+    const KIND: u8 = KIND;
 }
+
+/// In `trade_ids`: id to the key of the record.
+pub type TradeIdV1 = LinkV1<15>;
+/// In `trades_by_instrument`: says all in its key.
+pub type TradeOfInstrumentV1 = LinkV1<16>;
+/// In `trades_by_external_id`: the broker's number to the id.
+pub type ExternalIdV1 = LinkV1<17>;
+/// In `trade_voids`: the voided id to the id that voids it.
+pub type TradeVoidV1 = LinkV1<18>;
+/// In `request_order`: a place to the key of the request.
+pub type RequestOrderV1 = LinkV1<19>;
 
 /// A single number: a target's acknowledged LSN, the manifest's generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -251,4 +268,5 @@ pub struct NumberOfV1 {
 
 impl StoredRow for NumberOfV1 {
     const WHAT: &'static str = "number";
+    const KIND: u8 = 20;
 }

@@ -74,9 +74,13 @@ pub fn id_of_file_name(name: &str) -> Option<u128> {
     (file_name(id) == name).then_some(id)
 }
 
+/// The dataset of bars; ticks and market trades will have numbers of their own.
+const BARS: u8 = 1;
+
 /// The stored form of [`SegmentEntry`]; the id stands in the key.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentV1 {
+    dataset: u8,
     axis: u8,
     twin: Option<u128>,
     interval: u32,
@@ -95,12 +99,14 @@ pub struct SegmentV1 {
 
 impl StoredRow for SegmentV1 {
     const WHAT: &'static str = "manifest entry";
+    const KIND: u8 = 21;
 }
 
 impl SegmentV1 {
     /// The stored form of an entry.
     pub fn of(entry: &SegmentEntry) -> Self {
         Self {
+            dataset: BARS,
             axis: entry.axis as u8,
             twin: entry.twin,
             interval: entry.interval.code(),
@@ -126,6 +132,9 @@ impl SegmentV1 {
         let bad = |detail| Damage::Layout { what: Self::WHAT, detail };
         let day = |days| TradingDay::from_days(days).ok_or_else(|| bad("day"));
         let [count, low, high] = self.digest;
+        if self.dataset != BARS {
+            return Err(bad("dataset"));
+        }
         Ok(SegmentEntry {
             id,
             axis: match self.axis {
@@ -176,6 +185,7 @@ pub struct SegmentIndexV1 {
 
 impl StoredRow for SegmentIndexV1 {
     const WHAT: &'static str = "segment index";
+    const KIND: u8 = 22;
 }
 
 impl SegmentIndexV1 {

@@ -48,6 +48,7 @@ pub struct StoredPosition {
 
 impl StoredRow for PositionV1 {
     const WHAT: &'static str = "position";
+    const KIND: u8 = 1;
 }
 
 impl PositionV1 {
@@ -121,6 +122,7 @@ pub struct BookV1 {
 
 impl StoredRow for BookV1 {
     const WHAT: &'static str = "book";
+    const KIND: u8 = 2;
 }
 
 impl BookV1 {
@@ -161,6 +163,7 @@ pub struct TradeV1 {
 
 impl StoredRow for TradeV1 {
     const WHAT: &'static str = "trade record";
+    const KIND: u8 = 3;
 }
 
 impl TradeV1 {
@@ -232,6 +235,7 @@ pub struct ImportV1 {
 
 impl StoredRow for ImportV1 {
     const WHAT: &'static str = "import record";
+    const KIND: u8 = 4;
 }
 
 impl ImportV1 {

@@ -36,6 +36,8 @@ use crate::verified::{BLOCK, SegmentError, VerifiedFile};
 /// Rows that are buffered before they are encoded.
 const BATCH_ROWS: usize = 65_536;
 const PAGE_ROWS: usize = 1_024;
+/// The layout of the files, in their metadata.
+const LAYOUT: u8 = 1;
 const GROUP_ROWS: usize = 262_144;
 
 /// What the rows of a segment are.
@@ -134,6 +136,9 @@ fn properties(kind: &SegmentKind) -> WriterProperties {
         .set_column_dictionary_enabled(ColumnPath::from("version"), true)
         .set_created_by(format!("barkeeper {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata(Some(vec![
+            pair("barkeeper.layout", LAYOUT.to_string()),
+            pair("barkeeper.dataset", "bars".to_owned()),
+            pair("barkeeper.axis", if kind.axis == Axis::Day { "day" } else { "instrument" }.to_owned()),
             pair("barkeeper.interval", kind.interval.to_string()),
             pair("barkeeper.adjustment", kind.adjustment.to_string()),
         ]));
@@ -203,6 +208,10 @@ impl SegmentWriter {
         bars: &[VersionedBar],
     ) -> Result<(), SegmentError> {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Ok(()) };
+        let ascends = self.names.last().is_none_or(|name| name.as_str() < instrument.as_str());
+        if !ascends || !bars.is_sorted_by(|a, b| a.bar.ts < b.bar.ts) {
+            return Err(self.unordered());
+        }
         self.names.push(instrument.to_string());
         self.begin_run(bars.len(), first.bar.ts, last.bar.ts);
         for bar in bars {
@@ -223,11 +232,22 @@ impl SegmentWriter {
         if bars.is_empty() {
             return Ok(());
         }
+        let ascends = self.runs.last().is_none_or(|run| run.first < ts.nanos());
+        if !ascends || !bars.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(self.unordered());
+        }
         self.begin_run(bars.len(), ts, ts);
         for (instrument, bar) in bars {
             self.push_row(*instrument, *bar)?;
         }
         Ok(())
+    }
+
+    fn unordered(&self) -> SegmentError {
+        SegmentError::Damaged {
+            path: self.path.clone(),
+            detail: "rows to be written are out of order".to_owned(),
+        }
     }
 
     fn begin_run(&mut self, rows: usize, first: Timestamp, last: Timestamp) {

@@ -12,6 +12,7 @@ use crate::envelope::{Damage, unwrap, wrap};
 pub const CHUNK_INSTRUMENTS: usize = 64;
 
 const WHAT: &str = "slab chunk";
+const KIND: u8 = 23;
 const LAYOUT: u8 = 1;
 const UNIFORM_VERSION: u8 = 1;
 const UNIFORM_DAY: u8 = 2;
@@ -48,7 +49,7 @@ pub fn encode_chunk(key: &[u8], rows: &[(InstrumentId, VersionedBar)]) -> Vec<u8
             bytes.extend_from_slice(&number.to_le_bytes());
         }
     }
-    wrap(key, LAYOUT, &bytes)
+    wrap(KIND, key, LAYOUT, &bytes)
 }
 
 /// A verified chunk, read in place.
@@ -83,9 +84,12 @@ impl<'a> ChunkView<'a> {
     /// # Errors
     /// Every variant of [`Damage`].
     pub fn read(key: &[u8], ts: Timestamp, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let mut rest = unwrap(WHAT, key, bytes, LAYOUT)?;
+        let mut rest = unwrap(WHAT, KIND, key, bytes, LAYOUT)?;
         let header: [u8; 3] = cut(&mut rest, 3)?.try_into().map_err(|_| short())?;
         let [flags, low, high] = header;
+        if flags & !(UNIFORM_VERSION | UNIFORM_DAY) != 0 {
+            return Err(Damage::Layout { what: WHAT, detail: "a flag that was never written" });
+        }
         let count = usize::from(u16::from_le_bytes([low, high]));
         let versions = cut(&mut rest, 8 * if flags & UNIFORM_VERSION == 0 { count } else { 1 })?;
         let days = cut(&mut rest, 4 * if flags & UNIFORM_DAY == 0 { count } else { 1 })?;
@@ -207,7 +211,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let wrapped = wrap(b"k", LAYOUT, &bytes);
+            let wrapped = wrap(KIND, b"k", LAYOUT, &bytes);
             if let Ok(view) = ChunkView::read(b"k", Timestamp::default(), &wrapped) {
                 drop(view.rows().collect::<Vec<_>>());
                 drop(view.find(&"000001.SZ".parse().unwrap()));

@@ -17,17 +17,19 @@ use crate::output::Format;
 #[command(after_long_help = LONG_HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// The store's folder
-    #[arg(long, global = true, value_name = "DIR", env = crate::env::STORE, hide_env_values = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = crate::env::STORE, hide_env_values = true)]
     store: Option<PathBuf>,
     /// How data is printed
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
     /// Say nothing but data, warnings and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const GLOBAL: &str = "Everywhere";
 
 const LONG_HELP: &str = "\
 Without --store and BARKEEPER_STORE the store lies where the system keeps programs' data:

@@ -92,7 +92,7 @@ pub(crate) fn agree(question: &str, yes: bool) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("{question} Nobody is here to answer"))
+        return Err(Failure::usage(format!("{question} There is no terminal to answer on"))
             .hint("give --yes to go on, or --dry-run to see what would happen")
             .into());
     }

@@ -130,7 +130,11 @@ fn of_walk(error: &WalkError) -> Exit {
 }
 
 fn of_sync(error: &SyncError) -> Option<Exit> {
-    error.is_unreachable().then_some(Exit::Unreachable)
+    match error {
+        SyncError::Config(error) => Some(of_config(error)),
+        SyncError::Io { source, .. } => of_io(source),
+        _ => error.is_unreachable().then_some(Exit::Unreachable),
+    }
 }
 
 fn of_io(error: &io::Error) -> Option<Exit> {

@@ -103,6 +103,8 @@ fn a_store_that_another_process_has_is_4_and_says_whose_it_is() {
 fn damaged_bytes_are_7_and_never_data() {
     let place = Place::with_store();
     let whole = place.done("bars get 000001.SZ --all --format csv");
+    place.done("seal");
+    assert!(!place.segments().is_empty());
     for segment in place.segments() {
         let mut bytes = fs::read(&segment).unwrap();
         let half = bytes.len() / 2;
@@ -158,7 +160,8 @@ fn findings_are_1() {
     let ran = place.run("import files/prices");
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("sz000009.day: not taken: "), "{}", ran.stderr);
-    let report: serde_json::Value = serde_json::from_str(&place.run("import files/prices --format json").stdout).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&place.run("import files/prices --format json").stdout).unwrap();
     assert_eq!(report["refused"].as_array().unwrap().len(), 1);
     assert_eq!((&report["bars"]["inserted"], &report["commits"]), (&0.into(), &0.into()));
     fs::remove_file(torn).unwrap();

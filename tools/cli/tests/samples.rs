@@ -11,7 +11,8 @@ use support::Place;
 /// The samples' folder; tests that need it say so and pass without it.
 fn samples() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = std::env::var_os("BARKEEPER_SAMPLES").map_or_else(|| root.join("../shared/samples"), |set| root.join(set));
+    let folder = std::env::var_os("BARKEEPER_SAMPLES")
+        .map_or_else(|| root.join("../shared/samples"), |set| root.join(set));
     if folder.is_dir() {
         return Some(folder);
     }
@@ -106,8 +107,12 @@ fn an_adjusted_kline_file_leaves_the_raw_bars_alone_in_either_order() {
         }
         assert_eq!(as_f64(place.json("bars get 000001.SZ --all")), expected);
         let series = place.json("bars stats 000001.SZ");
-        let shown: Vec<String> =
-            series.as_array().unwrap().iter().map(|s| format!("{} {}", s["adjustment"], s["count"])).collect();
+        let shown: Vec<String> = series
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| format!("{} {}", s["adjustment"], s["count"]))
+            .collect();
         assert_eq!(shown, ["\"raw\" 4995", "\"qfq\" 300"]);
     }
 }

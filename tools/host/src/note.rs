@@ -115,6 +115,11 @@ impl StatusNote {
             self.last_check = self.last_check.or(old.last_check);
             self.last_agreement = self.last_agreement.or(old.last_agreement);
             self.last_error = self.last_error.or(old.last_error);
+            if self.acknowledged == 0 {
+                // Nobody has asked the target yet; it stands where it stood.
+                self.acknowledged = old.acknowledged.min(self.head);
+                self.lag = self.head - self.acknowledged;
+            }
         }
         let text = serde_json::to_string_pretty(&self)?;
         replace(&path(store, target), text.as_bytes())

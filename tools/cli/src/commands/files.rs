@@ -19,6 +19,7 @@ pub(crate) struct Files {
     #[arg(value_enum)]
     dataset: DatasetName,
     /// The length of the bars: 1m, 1h, 1d, ...
+    #[arg(default_value_t = Interval::DAY)]
     interval: Interval,
     /// How prices were adjusted: raw, qfq or hfq
     #[arg(long, default_value_t)]
@@ -77,8 +78,9 @@ impl Files {
             return Ok(Exit::Done);
         }
         context.warn(format_args!(
-            "the files alone are not exact: {} bars are hot, and {} series stand in more than one file or had bars removed",
-            set.hot, set.overlaps
+            "the files alone are not exact: {} in none of them, and {} with bars that stand in two or were removed",
+            counted(set.hot, "hot bar"),
+            counted(set.overlaps, "series")
         ));
         let hint = if set.overlaps == 0 {
             "`barkeeper seal` moves hot bars into files"

@@ -69,11 +69,19 @@ impl Rows {
     /// A header and one line a row.
     pub(crate) fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(&self.columns)?;
+        writer.write_record(&self.columns).map_err(io_error)?;
         for row in &self.rows {
-            writer.write_record(row.iter().map(Cell::for_programs))?;
+            writer.write_record(row.iter().map(Cell::for_programs)).map_err(io_error)?;
         }
         writer.flush()
+    }
+}
+
+/// What the system said, so that a closed pipe is known as one.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -92,7 +100,8 @@ pub(super) fn record_table(out: &mut dyn Write, record: &super::Record) -> io::R
         table.add_row([(*name).to_owned(), cell.for_people()]);
     }
     for column in table.column_iter_mut() {
-        column.set_padding((0, GAP));
+        // Without a rule below a header the table adds no space of its own.
+        column.set_padding((0, GAP + 1));
     }
     print(out, &table)
 }

@@ -6,6 +6,7 @@ use std::thread;
 
 use anyhow::Context as _;
 use barkeeper_host::{Target, TargetName};
+use barkeeper_sync::State;
 use clap::Args;
 
 use super::{bar, exit_of, explain, targets};
@@ -44,15 +45,17 @@ fn once(targets: Vec<Target>, context: &Context, out: Out<'_>) -> anyhow::Result
         })?;
         drop(progress);
         let status = target.status();
+        // A target that is switched off was not asked where it stands.
+        let known = status.state != State::LocalOnly;
         rows.push([
             Cell::text(target.name()),
             Cell::text(barkeeper_host::state_name(&status.state)),
-            Cell::Count(status.acknowledged.0),
-            Cell::Count(status.lag),
+            Cell::maybe(known.then_some(status.acknowledged.0), Cell::Count),
+            Cell::maybe(known.then_some(status.lag), Cell::Count),
             Cell::Count(sent),
         ]);
         let exit = exit_of(&reached, &target);
-        if exit != Exit::Done || status.state == barkeeper_sync::State::LocalOnly {
+        if exit != Exit::Done || !known {
             explain(&status, context);
         }
         worst = if worst == Exit::Done { exit } else { worst };
