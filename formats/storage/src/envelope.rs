@@ -80,7 +80,8 @@ pub(crate) fn unwrap<'a>(
 pub trait StoredRow: Encode + Decode<()> + Sized {
     /// What the row is, for errors.
     const WHAT: &'static str;
-    /// The number of the kind of value, hashed into the checksum; no two tables share one.
+    /// The number of the kind of value, hashed into the checksum. Every table has its own, but for the
+    /// single numbers of `targets` and `meta`.
     const KIND: u8;
     /// The layout byte.
     const LAYOUT: u8 = 1;

@@ -15,13 +15,14 @@ use std::path::Path;
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Column, Digest, ImportRecord,
     InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality, RangeTombstone, RequestId,
-    SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Version,
+    SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Value, Version,
 };
 use barkeeper_storage::{
-    Axis, BarHasher, BarV1, BookV1, ChunkView, DigestV1, HeadV1, IdentityV1, ImportV1, LinkV1, LogEntry,
-    LogV1, NumberOfV1, NumberV1, PositionV1, RequestV1, RevisionV1, RunV1, STORE_FORMAT, SegmentEntry,
-    SegmentKind, SegmentV1, SegmentWriter, SeriesStat, StatsPageV1, StoredRow, TombstoneV1, TradeV1,
-    VersionedBar, encode_chunk, file_name, hash_file, id_of_file_name, keys, row_hash, rowview,
+    Axis, BarHasher, BarV1, BookV1, ChunkView, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
+    LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, RunV1,
+    STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, SeriesStat,
+    StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
+    checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys, row_hash, rowview,
 };
 use bincode::Encode;
 use parquet::basic::{Encoding, LogicalType, TimeUnit};
@@ -29,6 +30,9 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use xxhash_rust::xxh3::xxh3_64;
 
 const FORMAT: &str = include_str!("../../FORMAT.md");
+
+/// The kind of slab chunks, which are no `StoredRow`.
+const CHUNK: u8 = 23;
 
 /// Everything that the code says and FORMAT.md must say as well.
 #[derive(Default)]
@@ -255,6 +259,8 @@ fn slabs(v: &mut Vectors) {
         let bytes = encode_chunk(&key, &rows);
         let view = ChunkView::read(&key, bar.ts, &bytes).unwrap();
         assert_eq!(view.rows().collect::<Result<Vec<_>, _>>().unwrap(), rows);
+        let (body, sum) = bytes.split_at(bytes.len() - 8);
+        assert_eq!(sum, checksum(CHUNK, &key, body).to_le_bytes());
         v.hex(name, &bytes);
     }
 }
@@ -302,6 +308,9 @@ fn ledger(v: &mut Vectors) {
     v.value("position.tombstone", &bytes, &PositionV1::tombstone(version));
     let hash = row_hash(Table::Positions, &rowview::position_key(&key), &rowview::position_values(&position));
     v.hashed("position.hashed", hash);
+    let short = Position { cost: None, opened_on: None, ..position.clone() };
+    let short = row_hash(Table::Positions, &rowview::position_key(&key), &rowview::position_values(&short));
+    v.hashed("position.short.hashed", short);
     v.text("position.row_hash", hash);
 
     let day = day("2024-01-02");
@@ -309,6 +318,14 @@ fn ledger(v: &mut Vectors) {
     let hash =
         row_hash(Table::Books, &rowview::book_key(&key.account, &key.book), &rowview::book_values(day));
     v.text("book.row_hash", hash);
+    // What a column that comes later holds in this row, and what stands behind a NULL.
+    let later = |more: &[Value]| {
+        let values = [&rowview::book_values(day)[..], more].concat();
+        row_hash(Table::Books, &rowview::book_key(&key.account, &key.book), &values)
+    };
+    assert_eq!(later(&[Value::Null, Value::Null]), hash);
+    assert_ne!(later(&[Value::Int(0)]), hash);
+    assert_ne!(later(&[Value::Null, Value::Int(0)]), later(&[Value::Int(0)]));
 
     let trade = trade();
     let TradeRecord { trade_id: id, account, instrument, ts, .. } = &trade;
@@ -317,11 +334,17 @@ fn ledger(v: &mut Vectors) {
     assert_eq!(row.clone().read(keys::read_trade(&key).unwrap()).unwrap().0, trade);
     v.row(["trade.key", "trade.value"], &key, &row);
     let by_id = keys::trade_id(*id);
-    v.row(["trade.id.key", "trade.id.value"], &by_id, &LinkV1 { to: key });
+    v.row(["trade.id.key", "trade.id.value"], &by_id, &TradeIdV1 { to: key });
     let by_instrument = keys::trade_by_instrument(account, instrument, *ts, *id);
-    v.row(["trade.instrument.key", "trade.instrument.value"], &by_instrument, &LinkV1::default());
+    v.row(
+        ["trade.instrument.key", "trade.instrument.value"],
+        &by_instrument,
+        &TradeOfInstrumentV1::default(),
+    );
     let by_external = keys::external_id(account, trade.trading_day, "88");
-    v.row(["trade.external.key", "trade.external.value"], &by_external, &LinkV1 { to: by_id });
+    v.row(["trade.external.key", "trade.external.value"], &by_external, &ExternalIdV1 { to: by_id.clone() });
+    let void = TradeVoidV1 { to: keys::trade_id(TradeId(id.0 + 1)) };
+    v.row(["trade.void.key", "trade.void.value"], &by_id, &void);
     let hash = row_hash(Table::Trades, &rowview::trade_key(&trade), &rowview::trade_values(&trade));
     v.hashed("trade.hashed", hash);
     v.text("trade.row_hash", hash);
@@ -398,7 +421,7 @@ fn store_rows(v: &mut Vectors) {
     let key = keys::request(&request);
     v.row(["request.key", "request.value"], &key, &RequestV1 { lsn: 7, sequence: 0 });
     let order = keys::request_order("desk", 0);
-    v.row(["request.order.key", "request.order.value"], &order, &LinkV1 { to: key });
+    v.row(["request.order.key", "request.order.value"], &order, &RequestOrderV1 { to: key });
     let quality = Quality { negative_price: 0, zero_price: 1, price_order: 2, zero_volume: 3 };
     let import = ImportRecord {
         hash: "ab".repeat(32),
@@ -508,6 +531,17 @@ fn columns(metadata: &ParquetMetaData) -> String {
     text
 }
 
+fn pairs(metadata: &ParquetMetaData) -> String {
+    let pairs = metadata.file_metadata().key_value_metadata().unwrap().iter();
+    let pairs: Vec<String> = pairs
+        .map(|pair| match pair.key.as_str() {
+            "ARROW:schema" => pair.key.clone(),
+            key => format!("{key}={}", pair.value.as_deref().unwrap()),
+        })
+        .collect();
+    pairs.join(";")
+}
+
 fn segments(v: &mut Vectors) {
     let folder = tempfile::tempdir().unwrap();
     let kind = SegmentKind {
@@ -518,15 +552,8 @@ fn segments(v: &mut Vectors) {
     };
     let (uniform, metadata) = write(&folder.path().join("a"), kind, 1_500);
     v.text("parquet.instrument.columns", columns(&metadata));
+    v.text("parquet.instrument.metadata", pairs(&metadata));
     let info = metadata.file_metadata();
-    let pairs = info.key_value_metadata().unwrap().iter();
-    let pairs: Vec<String> = pairs
-        .map(|pair| match pair.key.as_str() {
-            "ARROW:schema" => pair.key.clone(),
-            key => format!("{key}={}", pair.value.as_deref().unwrap()),
-        })
-        .collect();
-    v.text("parquet.metadata", pairs.join(";"));
     v.text("parquet.version", info.version());
     let compressions: BTreeSet<String> =
         metadata.row_group(0).columns().iter().map(|column| column.compression().to_string()).collect();
@@ -538,6 +565,7 @@ fn segments(v: &mut Vectors) {
     let mixed = SegmentKind { axis: Axis::Day, version: None, ..kind };
     let (days, metadata) = write(&folder.path().join("b"), mixed, 20);
     v.text("parquet.day.columns", columns(&metadata));
+    v.text("parquet.day.metadata", pairs(&metadata));
 
     let bytes = fs::read(folder.path().join("a")).unwrap();
     let sums: Vec<u64> = bytes.chunks(16 * 1024).map(xxh3_64).collect();
@@ -613,12 +641,53 @@ fn every_table_is_documented() {
     assert_eq!(first_cells(section("\n## 5. Tables of store.redb\n")), names);
 }
 
+/// The numbers that the sources give to kinds of values: of rows, of links, of chunks.
+fn kinds_of_the_sources() -> Vec<u8> {
+    let mut found = Vec::new();
+    for file in ["rows", "barrows", "logrow", "manifest", "slab"] {
+        let source = source(&format!("formats/storage/src/{file}.rs"));
+        for (before, after) in [("const KIND: u8 = ", ";"), ("= LinkV1<", ">;")] {
+            let numbers = source.split(before).skip(1).map(|rest| rest.split(after).next().unwrap());
+            // The links' own trait says `KIND`, the number of each stands in its alias.
+            found.extend(
+                numbers.filter(|number| *number != "KIND").map(|number| number.parse::<u8>().unwrap()),
+            );
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
+    macro_rules! kinds {
+        ($($row:ident)*) => { [$((<$row as StoredRow>::KIND, stringify!($row))),*] };
+    }
+    let rows = kinds![
+        PositionV1 BookV1 TradeV1 ImportV1 BarV1 RevisionV1 TombstoneV1 StatsPageV1 NumberV1 LogV1 DigestV1
+        IdentityV1 HeadV1 RequestV1 TradeIdV1 TradeOfInstrumentV1 ExternalIdV1 TradeVoidV1 RequestOrderV1
+        NumberOfV1 SegmentV1 SegmentIndexV1
+    ];
+    let mut code = rows.map(|(kind, name)| format!("| {kind} | `{name}` |")).to_vec();
+    code.push(format!("| {CHUNK} | slab chunk |"));
+    let lines = section("\n## 4. The envelope\n").lines();
+    let of_a_kind =
+        lines.filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
+    // Number and value; the place in `store.redb` stands behind them.
+    let said: Vec<String> =
+        of_a_kind.map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ") + " |").collect();
+    assert_eq!(said, code);
+    let numbers: Vec<u8> = (1..=CHUNK).collect();
+    assert_eq!(kinds_of_the_sources(), numbers);
+}
+
 /// Structs and enums that are encoded, with their fields or variants, as the source has them.
 fn encoded(source: &str) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     for part in source.split("Encode, Decode)]\n").skip(1) {
         let (head, rest) = part.split_once(" {\n").unwrap();
-        let name = head.rsplit(' ').next().unwrap().to_owned();
+        // A struct with a parameter goes by its name alone.
+        let name = head.split('<').next().unwrap().rsplit(' ').next().unwrap().to_owned();
         let body = rest.split("\n}").next().unwrap();
         let line = |line: &str| {
             let field = line.trim().trim_start_matches("pub ").trim_end_matches(',');
