@@ -1,4 +1,5 @@
 //! Whole commands and what they print: `tests/cmd/*.trycmd`. `TRYCMD=overwrite` writes what was printed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

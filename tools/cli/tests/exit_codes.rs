@@ -1,4 +1,5 @@
 //! The exit codes, each produced on purpose, and what stands on stdout and stderr then.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -130,14 +130,21 @@ impl ConfigFile {
         Ok(())
     }
 
+    /// What the file says as it stands now, written or not.
+    ///
+    /// # Errors
+    /// What [`Config::parse`] answers.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        Config::parse(&self.document.to_string(), &self.path)
+    }
+
     /// Checks the whole file again and writes it.
     ///
     /// # Errors
     /// What [`Config::parse`] answers; `Io`, and then the old file stands.
     pub fn save(&self) -> Result<(), ConfigError> {
-        let text = self.document.to_string();
-        Config::parse(&text, &self.path)?;
-        replace(&self.path, text.as_bytes())
+        self.config()?;
+        replace(&self.path, self.document.to_string().as_bytes())
             .map_err(|source| ConfigError::Io { path: self.path.clone(), source })
     }
 

@@ -63,18 +63,16 @@ pub fn open(folder: &Path, program: &str) -> Result<Opened, StartError> {
 /// Creates a store in a new or empty folder and writes its configuration.
 ///
 /// # Errors
-/// `Store` where the folder is not empty or cannot be written, `Config` for a list of open days that
-/// cannot be read; the store is there then, with the configuration's defaults.
+/// `Config` for a list of open days that cannot be read, before anything is made, and for a file that
+/// cannot be written; `Store` where the folder is not empty or cannot be written.
 pub fn create(folder: &Path, settings: &InitSettings, program: &str) -> Result<Opened, StartError> {
-    let store = Store::create(folder, store_options(&Config::default(), program))?;
-    store
-        .close()
-        .map_err(|error| ConfigError::Io { path: folder.to_owned(), source: std::io::Error::other(error) })?;
     let mut file = ConfigFile::template(folder)?;
     file.set_calendar(settings.calendar, settings.open_days.as_deref());
     if let Some(account) = &settings.account {
         file.set_account(account);
     }
+    let config = file.config()?;
+    let store = Store::create(folder, store_options(&config, program))?;
     file.save()?;
-    open(folder, program)
+    Ok(Opened { store: Arc::new(store), config })
 }

@@ -93,11 +93,25 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target of the configuration; nothing is connected yet.
+    /// A target of the configuration, to be brought up; nothing is connected yet. Once current it is
+    /// compared, and rows that it has lost are sent again.
     ///
     /// # Errors
     /// `Config` where there is no such target, `Settings`, `Io`.
     pub fn new(opened: &Opened, name: &TargetName) -> Result<Self, SyncError> {
+        Self::with(opened, name, Options::of(name.as_str(), 0).verify_every)
+    }
+
+    /// A target of the configuration, to be compared or mended: nothing is sent again before it was seen
+    /// to differ.
+    ///
+    /// # Errors
+    /// `Config` where there is no such target, `Settings`, `Io`.
+    pub fn to_compare(opened: &Opened, name: &TargetName) -> Result<Self, SyncError> {
+        Self::with(opened, name, None)
+    }
+
+    fn with(opened: &Opened, name: &TargetName, verify_every: Option<Duration>) -> Result<Self, SyncError> {
         let folder = opened.store.folder().to_owned();
         let config = opened.config.target(name, &folder)?;
         let memory = folder.join(FOLDER);
@@ -111,7 +125,7 @@ impl Target {
             }
         };
         let seed = u64::try_from(Ulid::generate().random() & u128::from(u64::MAX)).unwrap_or(0);
-        let options = Options { mode: config.mode, ..Options::of(name.as_str(), seed) };
+        let options = Options { mode: config.mode, verify_every, ..Options::of(name.as_str(), seed) };
         let file = MemoryFile::new(memory.join(format!("{name}.json")));
         let replicator = Replicator::new(opened.store.feed(), sink, Arc::new(SystemClock), file, options);
         let settings = fs::read(folder.join(CONFIG_FILE)).unwrap_or_default();

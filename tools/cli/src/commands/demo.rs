@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use barkeeper_host::demo::{DemoOptions, MarketSpec, run, write_until_killed};
+use barkeeper_host::demo::{DemoOptions, Market, MarketSpec, run, write_market, write_until_killed};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
@@ -19,6 +19,8 @@ use crate::output::{self, Format};
 const LIVE_DAYS: usize = 20;
 /// Calls that are timed of each kind.
 const CALLS: usize = 1_000;
+/// The market of `--files`: enough to look at, small enough to read.
+const SMALL: MarketSpec = MarketSpec { instruments: 8, days: 30, live_days: 0, seed: 1 };
 /// How often a writer is killed.
 const KILLS: usize = 3;
 /// The folder that the closing words name where none was kept.
@@ -37,6 +39,9 @@ pub(crate) struct Demo {
     /// Keep the fresh folder
     #[arg(long, conflicts_with = "dir")]
     keep: bool,
+    /// Only write a small market's files into this folder, to try `import` and the rest with
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "keep", "instruments", "days"])]
+    files: Option<PathBuf>,
     /// Instruments with daily bars
     #[arg(long, value_name = "N", default_value = "520", value_parser = RangedU64ValueParser::<usize>::new().range(60..=5_000))]
     instruments: usize,
@@ -50,6 +55,13 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        if let Some(folder) = &self.files {
+            make_empty(folder)?;
+            let spec = MarketSpec { seed: self.seed, ..SMALL };
+            let written = write_market(&Market::new(spec), folder)?;
+            context.say(format!("{} files are in {}.", written.files, folder.display()));
+            return Ok(Exit::Done);
+        }
         let program = std::env::current_exe().context("the program's own file is not known")?;
         let fresh = match &self.dir {
             Some(folder) => {

@@ -100,8 +100,7 @@ pub(super) fn record_table(out: &mut dyn Write, record: &super::Record) -> io::R
         table.add_row([(*name).to_owned(), cell.for_people()]);
     }
     for column in table.column_iter_mut() {
-        // Without a rule below a header the table adds no space of its own.
-        column.set_padding((0, GAP + 1));
+        column.set_padding((0, GAP));
     }
     print(out, &table)
 }

@@ -1,4 +1,5 @@
 //! What the process tests share: the program, a folder of its own, a small market as files.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::path::{Path, PathBuf};

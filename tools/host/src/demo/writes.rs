@@ -74,8 +74,8 @@ impl Writes<'_> {
         let Some(files) = self.accounts.first() else { return Ok(()) };
         let day = self.market.days().last().copied().unwrap_or_default();
         let book = live_book();
-        let listings = self.market.listings().get(1..=HELD).unwrap_or_default();
-        let instruments: Vec<InstrumentId> = listings.iter().map(|listing| listing.instrument).collect();
+        let stocks = self.market.listings().iter().skip(1).take(HELD);
+        let instruments: Vec<InstrumentId> = stocks.map(|listing| listing.instrument).collect();
         let mut opening = Batch::new();
         for instrument in &instruments {
             let key =
@@ -99,7 +99,7 @@ impl Writes<'_> {
         let shares: Decimal = held.iter().filter_map(|position| position.quantity).sum();
         let expected = Decimal::from(100 * (instruments.len() as u64 + timing.calls));
         let found = format!("{recorded} fills, {shares} shares held");
-        let right = recorded == timing.calls && shares == expected;
+        let right = timing.calls > 0 && recorded == timing.calls && shares == expected;
         teller.check("fills and positions move together", right, &found)?;
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Writes<'_> {
             .filter(|(position, update)| position.highest == Some(update.high))
             .count();
         let found = format!("{shown} of {} positions show the last tick", updates.len());
-        teller.check("readers see a tick at once", shown == updates.len(), &found)?;
+        teller.check("readers see a tick at once", shown > 0 && shown == updates.len(), &found)?;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let mut target = Target::new(&opened, &self.target)?;
+        let mut target = Target::to_compare(&opened, &self.target)?;
         let options = CheckOptions { deep: !self.shallow, ..CheckOptions::default() };
         let report = target.check(&options, &AtomicBool::new(false))?;
         target.close()?;

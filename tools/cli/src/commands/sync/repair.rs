@@ -34,7 +34,7 @@ pub(crate) struct Repair {
 impl Repair {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let mut target = Target::new(&opened, &self.target)?;
+        let mut target = Target::to_compare(&opened, &self.target)?;
         let options = RepairOptions {
             save_to: self.save_to.clone().unwrap_or_else(|| target.default_save()),
             allow_large: self.allow_large,

@@ -1,0 +1,44 @@
+//! Corrections: what a bar was before, as it was known then.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use barkeeper_host::SystemClock;
+use barkeeper_records::Clock as _;
+use support::Place;
+
+#[test]
+fn a_corrected_bar_is_shown_as_it_was_known() {
+    let place = Place::with_store();
+    let pause = || thread::sleep(Duration::from_millis(10));
+    pause();
+    let before = SystemClock.now();
+    pause();
+    let file = place.path().join("files/prices/vipdoc/sz/lday/sz000001.day");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 32;
+    // The close of the last day, one step up.
+    bytes[last + 16] += 1;
+    fs::write(&file, bytes).unwrap();
+
+    let was = place.json("bars get 000001.SZ --last 1")[0].clone();
+    let stopped = place.run("import files/prices/vipdoc/sz/lday/sz000001.day");
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    assert!(
+        stopped.stderr.contains("1 bars of 1 series are stored with other content"),
+        "{}",
+        stopped.stderr
+    );
+    place.done("import files/prices/vipdoc/sz/lday/sz000001.day --on-conflict replace");
+    let is = place.json("bars get 000001.SZ --last 1")[0].clone();
+    let step = is["close"].as_f64().unwrap() - was["close"].as_f64().unwrap();
+    assert!((step - 0.01).abs() < 1e-9, "{was} {is}");
+    let known = place.json(&format!("bars get 000001.SZ --last 1 --as-of {before}"));
+    assert_eq!(known[0], was);
+    let earlier = place.json("bars get 000001.SZ --as-of 2020-01-01");
+    assert_eq!(earlier.as_array().unwrap().len(), 0);
+}
