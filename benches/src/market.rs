@@ -31,7 +31,8 @@ impl Numbers {
 }
 
 pub(crate) fn instrument(number: u32) -> InstrumentId {
-    let (code, venue) = if number.is_multiple_of(2) { (number / 2 + 1, "SZ") } else { (600_000 + number / 2, "SH") };
+    let (code, venue) =
+        if number.is_multiple_of(2) { (number / 2 + 1, "SZ") } else { (600_000 + number / 2, "SH") };
     format!("{code:06}.{venue}").parse().unwrap_or_else(|_| unreachable_name())
 }
 

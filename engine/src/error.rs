@@ -151,6 +151,16 @@ pub enum CommitError {
     /// A trade id that stands for another record already.
     #[error("trade {0} is stored already with other content")]
     TradeDiffers(TradeId),
+    /// A broker's number that stands for another fill of the account and day already.
+    #[error(
+        "external_id '{external_id}' stands for trade {first} already, with another instrument, kind, price or quantity"
+    )]
+    ExternalIdDiffers {
+        /// The broker's number.
+        external_id: String,
+        /// The record that carries it.
+        first: TradeId,
+    },
     /// A trade record that cannot be.
     #[error(transparent)]
     Trade(#[from] TradeError),

@@ -24,6 +24,8 @@ pub(crate) fn make(dir: &Path) -> io::Result<()> {
 
 /// Forces a folder's entries to the disk, where the system has a way to.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    // The parent of a name without folders is empty and means the present folder.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 

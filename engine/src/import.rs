@@ -11,7 +11,7 @@ use barkeeper_storage::{BarHasher, LogEntry, RevisionV1, VersionedBar, keys, row
 
 use crate::error::{CommitError, CommitResult, MaintenanceError};
 use crate::ops_bars::Plan;
-use crate::publication::{Common, Prepared, Rows};
+use crate::publication::{Common, Prepared, Rows, discard};
 use crate::report::ImportReceipt;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
@@ -68,7 +68,7 @@ pub(crate) fn import_bars(
                 receipt.lsn = lsn;
                 return Ok(receipt);
             }
-            Err(CommitError::Contended(_)) => inner.discard(&places),
+            Err(CommitError::Contended(_)) => discard(&places),
             Err(error) => return Err(error),
         }
     }
@@ -219,7 +219,7 @@ fn prepare(inner: &Inner, plans: &[SeriesPlan]) -> Result<Vec<Prepared>, Mainten
         match inner.prepare_segments(common, &rows) {
             Ok(segments) => prepared.extend(segments),
             Err(error) => {
-                inner.discard(&prepared.iter().map(|one| inner.place(one)).collect::<Vec<_>>());
+                discard(&prepared.iter().map(|one| inner.place(one)).collect::<Vec<_>>());
                 return Err(error);
             }
         }

@@ -45,6 +45,11 @@ impl Session<'_, '_> {
                 let id = <[u8; 16]>::try_from(id.as_slice()).map_err(|_| missing("trade id"))?;
                 let (first, _) =
                     read_trade(&self.staged, keys::id_of(id))?.ok_or_else(|| missing("trade record"))?;
+                let what = |t: &TradeRecord| (t.instrument, t.kind, t.price, t.quantity);
+                if what(&first) != what(&trade) {
+                    let external_id = external.clone();
+                    return Err(CommitError::ExternalIdDiffers { external_id, first: first.trade_id });
+                }
                 return Ok(Outcome::TradeExists { trade_id: first.trade_id, strategy: first.strategy });
             }
             let id = ExternalIdV1 { to: keys::trade_id(trade.trade_id) };

@@ -135,13 +135,13 @@ impl Inner {
     pub(crate) fn place(&self, prepared: &Prepared) -> PathBuf {
         self.dir.join(folder::BARS).join(prepared.kind.interval.to_string()).join(file_name(prepared.id))
     }
+}
 
-    /// Takes away segments that will not be published; what cannot be taken away is an orphan that the
-    /// next open moves to the trash.
-    pub(crate) fn discard(&self, places: &[PathBuf]) {
-        for place in places {
-            drop(fs::remove_file(place));
-        }
+/// Takes away segments that will not be published; what cannot be taken away is an orphan that the next
+/// open moves to the trash.
+pub(crate) fn discard(places: &[PathBuf]) {
+    for place in places {
+        drop(fs::remove_file(place));
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{SegmentError, SegmentV1, StoredRow, id_of_file_name};
+use barkeeper_storage::{SegmentV1, StoredRow, id_of_file_name};
 
 use crate::error::{OpenError, ReadError};
 use crate::folder::{self, BARS, STAGING, TRASH};
@@ -21,8 +21,8 @@ const TRASH_MS: u64 = 7 * 86_400 * 1_000;
 /// Brings the folder to what the manifest says.
 ///
 /// A published file that is still in `staging/` is moved to its place. A file of ours that no manifest
-/// entry names was never published: it moves to `trash/`. A published file that is gone, or of another
-/// length, is an error.
+/// entry names was never published: it moves to `trash/`. A published file that is gone or damaged is an
+/// error of the reads that need it: positions and trades go on without it.
 pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(), OpenError> {
     let path = dir.join(folder::DATABASE);
     let mut published = HashMap::new();
@@ -37,16 +37,10 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
     })?;
     for entry in published.values() {
         let place = dir.join(entry.path());
-        if !place.exists() {
-            let staged = dir.join(STAGING).join(entry.file_name());
+        let staged = dir.join(STAGING).join(entry.file_name());
+        if !place.exists() && staged.exists() {
             folder::rename_durably(&staged, &place)
-                .map_err(|source| SegmentError::Io { path: place.clone(), source })?;
-        }
-        let found =
-            fs::metadata(&place).map_err(|source| SegmentError::Io { path: place.clone(), source })?.len();
-        if found != entry.bytes {
-            let detail = format!("{found} bytes long, published with {}", entry.bytes);
-            return Err(SegmentError::Damaged { path: place, detail }.into());
+                .map_err(|source| OpenError::Io { path: place.clone(), source })?;
         }
     }
     let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };

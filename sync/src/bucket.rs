@@ -46,9 +46,7 @@ impl<'a> SeriesGroup<'a> {
 pub(crate) fn period_bounds(period: i32) -> (i64, i64) {
     let length = i128::from(limits::PERIOD_NS);
     let first = i128::from(period) * length;
-    let clamp = |nanos: i128| {
-        i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
-    };
+    let clamp = |nanos: i128| i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX });
     (clamp(first), clamp(first + length - 1))
 }
 

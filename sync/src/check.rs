@@ -232,7 +232,12 @@ impl Checker {
             Outcome::Differs { kinds, listed } => {
                 let room = self.options.list.saturating_sub(self.differences.len());
                 self.differences.extend(listed.into_iter().take(room));
-                self.differing.push(BucketDifference { bucket: bucket.clone(), rows_here, rows_there, kinds });
+                self.differing.push(BucketDifference {
+                    bucket: bucket.clone(),
+                    rows_here,
+                    rows_there,
+                    kinds,
+                });
             }
         }
         self.rows_here += rows_here;

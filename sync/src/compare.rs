@@ -75,7 +75,9 @@ pub(crate) fn compare<E: From<CheckError>>(
         let remote = if order.is_ge() { std::mem::replace(&mut right, next_there(sink)?) } else { None };
         let local = match (local, &remote) {
             // The row may stand in another bucket, or be a tombstone whose bucket is not known.
-            (None, Some(remote)) if remote.content != Content::Tombstone => look_up(feed, bucket, &remote.key)?,
+            (None, Some(remote)) if remote.content != Content::Tombstone => {
+                look_up(feed, bucket, &remote.key)?
+            }
             (local, _) => local,
         };
         match judge(bucket, local.as_ref(), remote.as_ref(), others) {
@@ -84,8 +86,7 @@ pub(crate) fn compare<E: From<CheckError>>(
             Judgement::Differ(kind) => {
                 let key = local.as_ref().map(|row| row.key.clone());
                 let key = key.or_else(|| remote.as_ref().map(|row| row.key.clone())).unwrap_or_default();
-                let difference =
-                    Difference { bucket: bucket.clone(), kind, key, here: local, there: remote };
+                let difference = Difference { bucket: bucket.clone(), kind, key, here: local, there: remote };
                 found(sink, difference)?;
             }
         }
@@ -132,11 +133,7 @@ fn judge(bucket: &Bucket, local: Option<&Row>, remote: Option<&RemoteRow>, other
     }
     let order = local.map(|row| remote.version.cmp(&row.version));
     if order.is_none_or(Ordering::is_gt) && others.contains(&remote.version.device()) {
-        return if is_sound {
-            Judgement::OfOthers
-        } else {
-            Judgement::Differ(DifferenceKind::OtherDevice)
-        };
+        return if is_sound { Judgement::OfOthers } else { Judgement::Differ(DifferenceKind::OtherDevice) };
     }
     Judgement::Differ(match order {
         None => DifferenceKind::ExtraThere,
@@ -199,7 +196,11 @@ impl<'a, R> Side<'a, R> {
     }
 }
 
-fn fetch_here(feed: &dyn ChangeFeed, bucket: &Bucket, after: Option<&[Value]>) -> Result<Vec<Row>, CheckError> {
+fn fetch_here(
+    feed: &dyn ChangeFeed,
+    bucket: &Bucket,
+    after: Option<&[Value]>,
+) -> Result<Vec<Row>, CheckError> {
     // The store has no rows where it could have made no key; it need not be asked about such a group.
     if bucket.table == Table::Bars && rowview::bar_group_parts(&bucket.group).is_none() {
         return Ok(Vec::new());

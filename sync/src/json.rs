@@ -58,10 +58,15 @@ pub(crate) fn remote(table: Table, row: &RemoteRow) -> Json {
     Json::Object(object)
 }
 
+/// The table and the key of a row, by which the poison table knows it.
+pub(crate) fn subject_of(table: Table, values: &[Value]) -> (&'static str, String) {
+    (table.schema().name, key(table, values).to_string())
+}
+
 /// The table and the key of a change, by which the poison table knows it; a range has its bounds.
 pub(crate) fn subject(change: &Change) -> (&'static str, String) {
     match change {
-        Change::Put(put) => (put.table.schema().name, key(put.table, &put.key).to_string()),
+        Change::Put(put) => subject_of(put.table, &put.key),
         Change::DeleteRange(range) => {
             let bounds = json!({
                 "series": range.series.to_string(),
@@ -101,10 +106,7 @@ mod tests {
             lsn: Lsn(1),
             row_hash: 0,
         };
-        assert_eq!(
-            row(&book).to_string(),
-            r#"{"deleted":false,"incremented_on":"2024-01-02","version":7}"#
-        );
+        assert_eq!(row(&book).to_string(), r#"{"deleted":false,"incremented_on":"2024-01-02","version":7}"#);
         assert_eq!(key(Table::Books, &book.key).to_string(), r#"{"account":"账户","book":"main"}"#);
         assert_eq!(value(&Value::Decimal(i128::from(u64::MAX))), json!("184467440737.09551615"));
     }

@@ -36,7 +36,9 @@ pub use keys::compare_keys;
 pub use memory::{MemoryError, MemoryFile};
 pub use repair::{Left, RepairError, RepairOptions, RepairReport, repair};
 pub use replicator::{Options, Reached, Replicator, ReplicatorError, Resolution, Step};
-pub use report::{BucketDifference, CheckReport, Difference, DifferenceKind, KindCounts, Unsettled, Verdict, Why};
+pub use report::{
+    BucketDifference, CheckReport, Difference, DifferenceKind, KindCounts, Unsettled, Verdict, Why,
+};
 pub use sink::{
     Access, Applied, Content, Force, Guarantee, Hello, Poisoned, RemoteRow, RemoteState, Shipment, Sink,
     tombstone_version,

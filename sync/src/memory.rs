@@ -66,7 +66,9 @@ impl TargetMemory {
         if let Some(newest) = self.asked.get(UNANSWERED - 1) {
             return *newest;
         }
-        let generation = self.confirmed.filter(|held| held.epoch == epoch).map_or(0, |held| held.generation);
+        // Above the unanswered ones as well: the target may turn up later in the state that one of them left.
+        let known = self.confirmed.iter().chain(&self.asked).filter(|claim| claim.epoch == epoch);
+        let generation = known.map(|claim| claim.generation).max().unwrap_or(0);
         let claim = Claim { epoch, generation: generation.saturating_add(1), owner };
         self.asked.push(claim);
         claim
@@ -166,8 +168,9 @@ mod tests {
         let mut memory = TargetMemory::default();
         let (first, second) = (memory.ask(1, 10), memory.ask(1, 20));
         assert_eq!(memory.asked, [first, second]);
+        assert_eq!((first.generation, second.generation), (1, 2));
         memory.confirm(second, "x");
-        assert_eq!(memory.ask(1, 30), Claim { epoch: 1, generation: 2, owner: 30 });
+        assert_eq!(memory.ask(1, 30), Claim { epoch: 1, generation: 3, owner: 30 });
         assert_eq!(memory.ask(2, 40), Claim { epoch: 2, generation: 1, owner: 40 });
         for owner in 0..1_000 {
             memory.ask(1, owner);

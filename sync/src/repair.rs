@@ -191,7 +191,9 @@ impl Mender<'_> {
                 self.report.removed += deletes.len() as u64;
                 Ok(())
             }
-            Err(error) if error.class() == ErrorClass::Poison => self.mend_one_by_one(sink, mendable, &rows, &deletes),
+            Err(error) if error.class() == ErrorClass::Poison => {
+                self.mend_one_by_one(sink, mendable, &rows, &deletes)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -207,7 +209,8 @@ impl Mender<'_> {
     }
 
     fn is_from_the_future(&self, difference: &Difference) -> bool {
-        difference.version_there() > Version::floor_of(Timestamp::from_nanos(self.now.nanos().saturating_add(SKEW_NS)))
+        difference.version_there()
+            > Version::floor_of(Timestamp::from_nanos(self.now.nanos().saturating_add(SKEW_NS)))
     }
 
     const fn needs_stamp(difference: &Difference) -> bool {
@@ -273,7 +276,9 @@ impl Mender<'_> {
                     self.report.written += rows.len() as u64;
                     self.report.removed += deletes.len() as u64;
                 }
-                Err(error) if error.class() == ErrorClass::Poison => self.leave(difference, &error.to_string()),
+                Err(error) if error.class() == ErrorClass::Poison => {
+                    self.leave(difference, &error.to_string());
+                }
                 Err(error) => return Err(error.into()),
             }
         }

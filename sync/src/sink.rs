@@ -1,6 +1,8 @@
 //! `Sink`: what a target has to do, whatever database it is.
 
-use barkeeper_records::{Bucket, Change, Cursor, Digest, RangeTombstone, Row, Table, Timestamp, Value, Version};
+use barkeeper_records::{
+    Bucket, Change, Cursor, Digest, RangeTombstone, Row, Table, Timestamp, Value, Version,
+};
 
 use crate::claim::Claim;
 use crate::error::SinkError;
@@ -214,7 +216,7 @@ pub trait Sink: Send {
     ) -> Result<Vec<RemoteRow>, SinkError>;
 
     /// Writes and removes rows whatever version the target has, in one transaction, after making sure that
-    /// the claim is still held. The watermark stays.
+    /// the claim is still held. The watermark stays. Rows that were noted as poison are poison no more.
     ///
     /// # Errors
     /// `Fenced`, `Refused`, and those of `connect`.

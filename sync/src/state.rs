@@ -1,7 +1,7 @@
 //! What a target is doing and why: modes, states, reasons, status.
 
 use barkeeper_records::{Lsn, Timestamp};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::claim::Claim;
 use crate::error::ErrorClass;
@@ -138,10 +138,8 @@ pub struct TargetStatus {
     /// What it is doing.
     pub state: State,
     /// The store's last commit.
-    #[serde(serialize_with = "lsn")]
     pub head: Lsn,
     /// How far the target was brought, as far as is known.
-    #[serde(serialize_with = "lsn")]
     pub acknowledged: Lsn,
     /// How many commits it lacks.
     pub lag: u64,
@@ -157,10 +155,6 @@ pub struct TargetStatus {
     pub last_agreement: Option<Timestamp>,
     /// The last changes of state, oldest first, at most 32.
     pub history: Vec<Transition>,
-}
-
-fn lsn<S: Serializer>(lsn: &Lsn, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(lsn.0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The lines of the crash matrix that apply to SQLite, by their numbers, and what else can happen to a
 //! target.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use barkeeper_records::{ChangeFeed, Lsn, Table};
 use barkeeper_sync::conformance::{Fault, MemoryFeed, Write, bar, bar_key, position, series};
 use barkeeper_sync::{
-    CheckOptions, DifferenceKind, Fork, Mode, Options, QuarantineReason, Reached, RepairOptions,
-    Replicator, ReplicatorError, Resolution, State, Step, Verdict,
+    CheckOptions, DifferenceKind, Fork, Mode, Options, QuarantineReason, Reached, RepairOptions, Replicator,
+    ReplicatorError, Resolution, State, Step, Verdict,
 };
 use common::{Desk, MINUTE, TARGET, minute, restore_database, run, save_database};
 
@@ -101,6 +101,24 @@ fn line_8_killed_between_the_targets_commit_and_our_note_of_it() {
 }
 
 #[test]
+fn line_8_killed_between_the_handshake_and_our_note_of_it() {
+    let mut desk = Desk::new();
+    desk.write_bars(0..10, 1.0);
+    // Several processes in a row whose claim was taken and who never heard of it.
+    for _ in 0..4 {
+        let (mut replicator, sink) = desk.process();
+        sink.lose_next_greeting();
+        assert!(matches!(run(&mut replicator), Reached::Waiting { .. }));
+    }
+    let (mut replicator, sink) = desk.process();
+    sink.lose_next_greeting();
+    assert!(matches!(run(&mut replicator), Reached::Waiting { .. }));
+    desk.pass(600);
+    assert_eq!(run(&mut replicator), Reached::Current);
+    agree(&desk);
+}
+
+#[test]
 fn line_9_the_target_lost_its_newest_part_and_the_log_has_it() {
     let mut desk = Desk::new();
     desk.write_bars(0..10, 1.0);
@@ -164,7 +182,10 @@ fn line_10_the_target_was_made_anew() {
     let (mut replicator, _) = desk.process();
     assert_eq!(run(&mut replicator), Reached::Blocked);
     assert_eq!(quarantine(&replicator), QuarantineReason::NewDatabase);
-    assert_eq!(desk.sql().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)), Ok(0));
+    assert_eq!(
+        desk.sql().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)),
+        Ok(0)
+    );
     desk.write_bars(10..20, 1.0);
     assert_eq!(run(&mut replicator), Reached::Blocked, "local work goes on, the target waits for a person");
     desk.feed.trim(Lsn(2));
@@ -284,7 +305,10 @@ fn a_store_that_went_back_to_a_backup_is_not_shipped_over_what_is_newer() {
     desk.feed = backup;
     let (mut replicator, _) = desk.process();
     assert_eq!(run(&mut replicator), Reached::Blocked);
-    assert_eq!(quarantine(&replicator), QuarantineReason::Forked(Fork::Ahead { there: Lsn(2), head: Lsn(1) }));
+    assert_eq!(
+        quarantine(&replicator),
+        QuarantineReason::Forked(Fork::Ahead { there: Lsn(2), head: Lsn(1) })
+    );
     desk.write_bars(50..60, 1.0);
     desk.write_bars(60..70, 1.0);
     replicator.resolve(Resolution::Retry).unwrap();
@@ -343,6 +367,7 @@ fn line_23_a_poison_row_is_put_aside_and_the_rest_goes_on() {
         desk.sql().execute_batch("DROP TRIGGER refuse").unwrap();
         let (done, after) = replicator.repair(&options, &stop).unwrap();
         assert_eq!((done.written, after.verdict), (2, Verdict::Agree));
+        assert_eq!((replicator.status().poisoned, desk.count("bk_poison")), (0, 0));
         agree(&desk);
     }
 }
@@ -357,6 +382,10 @@ fn a_target_that_refuses_nearly_everything_is_left_to_a_person() {
     desk.write_bars(0..200, 1.0);
     assert_eq!(run(&mut replicator), Reached::Blocked);
     assert!(matches!(quarantine(&replicator), QuarantineReason::Poison { rows } if rows > 100));
+    desk.sql().execute_batch("DROP TRIGGER refuse").unwrap();
+    let options = RepairOptions { save_to: desk.path("saved.jsonl"), allow_large: true, dry_run: false };
+    let (_, after) = replicator.repair(&options, &AtomicBool::new(false)).unwrap();
+    assert_eq!((after.verdict, replicator.status().poisoned), (Verdict::Agree, 0));
 }
 
 #[test]
@@ -433,6 +462,7 @@ fn to_verify_only_changes_nothing_there() {
     desk.pass(600);
     assert_eq!(run(&mut watcher), Reached::Current);
     assert_eq!(watcher.status().last_check.unwrap().1, Verdict::Agree);
+    assert_eq!((watcher.status().acknowledged, watcher.status().lag), (Lsn(1), 0));
     desk.sql().execute_batch("UPDATE bk_bars SET deleted = 1 WHERE ts = 0").unwrap();
     let claim = |desk: &Desk| {
         let sql = "SELECT generation || owner || updated FROM bk_sync";
@@ -505,8 +535,14 @@ fn rows_edited_added_and_deleted_by_hand_are_found_and_mended() {
     let (mut replicator, _) = desk.process();
     run(&mut replicator);
     let edits = [
-        ("UPDATE bk_bars SET close = close + 1 WHERE ts = 60000000000", DifferenceKind::SameVersionOtherContent),
-        ("UPDATE bk_bars SET row_hash = row_hash + 1 WHERE ts = 60000000000", DifferenceKind::SameVersionOtherContent),
+        (
+            "UPDATE bk_bars SET close = close + 1 WHERE ts = 60000000000",
+            DifferenceKind::SameVersionOtherContent,
+        ),
+        (
+            "UPDATE bk_bars SET row_hash = row_hash + 1 WHERE ts = 60000000000",
+            DifferenceKind::SameVersionOtherContent,
+        ),
         ("DELETE FROM bk_bars WHERE ts = 120000000000", DifferenceKind::MissingThere),
         (
             "INSERT INTO bk_bars SELECT interval, adjustment, '999999.SZ', ts, local_time, trading_day, open, high, \
@@ -517,7 +553,10 @@ fn rows_edited_added_and_deleted_by_hand_are_found_and_mended() {
         ("UPDATE bk_positions SET quantity = '1e3'", DifferenceKind::SameVersionOtherContent),
         ("UPDATE bk_positions SET quantity = '5', version = version + 4096", DifferenceKind::NewerThere),
         ("UPDATE bk_positions SET highest = NULL, version = 5", DifferenceKind::OlderThere),
-        ("UPDATE bk_bars SET trading_day = 'yesterday' WHERE ts = 0", DifferenceKind::SameVersionOtherContent),
+        (
+            "UPDATE bk_bars SET trading_day = 'yesterday' WHERE ts = 0",
+            DifferenceKind::SameVersionOtherContent,
+        ),
         ("UPDATE bk_bars SET local_time = '2001-01-01' WHERE ts = 0", DifferenceKind::Derived),
         ("UPDATE bk_bars SET deleted = 1 WHERE ts = 0", DifferenceKind::SameVersionOtherContent),
     ];
@@ -572,7 +611,10 @@ fn two_stores_share_a_file_and_the_same_device_number_is_refused() {
     assert_eq!(run(&mut replicator), Reached::Blocked);
     assert_eq!(quarantine(&replicator), QuarantineReason::Device);
     other.feed = MemoryFeed::new(0xdef, 2, 1);
-    other.feed.commit(vec![Write::Put(Table::Bars, bar_key(&series("A.NYSE", "1d"), 0), bar(1.0, 1.0))]).unwrap();
+    other
+        .feed
+        .commit(vec![Write::Put(Table::Bars, bar_key(&series("A.NYSE", "1d"), 0), bar(1.0, 1.0))])
+        .unwrap();
     let (mut replicator, _) = other.process();
     assert_eq!(run(&mut replicator), Reached::Current);
     assert_eq!(other.count("bars"), 11);
@@ -594,5 +636,8 @@ fn a_status_can_be_read_by_programs() {
     assert_eq!(status["state"]["state"], "live");
     assert_eq!((&status["mode"], &status["lag"]), (&"replicate".into(), &0.into()));
     assert_eq!(status["history"][0]["to"]["state"], "connecting");
-    assert!(matches!(replicator.check(&CheckOptions::default(), &AtomicBool::new(true)), Err(ReplicatorError::Check(_))));
+    assert!(matches!(
+        replicator.check(&CheckOptions::default(), &AtomicBool::new(true)),
+        Err(ReplicatorError::Check(_))
+    ));
 }

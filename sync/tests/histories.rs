@@ -1,6 +1,6 @@
 //! Random histories of a store, its target and everything that can happen between them, against the rows
 //! of the store in memory.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -23,8 +23,12 @@ enum Event {
     Trim(u64),
     Steps(u8),
     Fail(Fault),
+    /// The next handshake is answered to nobody.
+    LoseGreeting,
     /// The process dies; it may come back to life for one more shipment.
-    Crash { leaves_zombie: bool },
+    Crash {
+        leaves_zombie: bool,
+    },
     /// The zombie sends its last shipment again.
     Zombie,
     Pass(u16),
@@ -51,8 +55,8 @@ fn write() -> impl Strategy<Value = Write> {
         2 => (key(), 1..4 * MINUTE).prop_map(|((instrument, ts), length)| {
             Write::DeleteRange(series(instrument, "1m"), ts, ts + length)
         }),
-        1 => (0..5_u128, 0..2_i128).prop_map(|(number, price)| {
-            Write::Put(Table::Trades, trade(number), trade_values("desk", number as i64, price))
+        1 => (0..5_i64, 0..2_i128).prop_map(|(number, price)| {
+            Write::Put(Table::Trades, trade(number.cast_unsigned().into()), trade_values("desk", number, price))
         }),
         2 => (instrument(), prop::option::of(1..3_i32)).prop_map(|(instrument, highest)| {
             let (key, values) = position("desk", instrument, highest.map(f64::from));
@@ -73,6 +77,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..4_u64).prop_map(Event::Trim),
         8 => (1..6_u8).prop_map(Event::Steps),
         3 => fault.prop_map(Event::Fail),
+        1 => Just(Event::LoseGreeting),
         2 => any::<bool>().prop_map(|leaves_zombie| Event::Crash { leaves_zombie }),
         2 => Just(Event::Zombie),
         2 => (1..600_u16).prop_map(Event::Pass),
@@ -109,9 +114,14 @@ impl World {
                 for _ in 0..count {
                     replicator.step();
                 }
-                assert!(!matches!(replicator.state(), State::Quarantine(_)), "{:?}", replicator.status().history);
+                assert!(
+                    !matches!(replicator.state(), State::Quarantine(_)),
+                    "{:?}",
+                    replicator.status().history
+                );
             }
             Event::Fail(fault) => self.process.as_ref().unwrap().1.fail_next(fault),
+            Event::LoseGreeting => self.process.as_ref().unwrap().1.lose_next_greeting(),
             Event::Crash { leaves_zombie } => {
                 let (_, sink) = self.process.take().unwrap();
                 if leaves_zombie {

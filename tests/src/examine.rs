@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use barkeeper::{ReadError, SeriesSummary, Snapshot, TradeQuery};
 use barkeeper_records::{
     AdjustmentTag, Bar, InstrumentId, Interval, Position, SeriesKey, Timestamp, TradeKind, TradeRecord,
 };
 
+use crate::guard::guarded;
 use crate::model::Model;
 use crate::rng::Rng;
 
@@ -41,7 +41,7 @@ impl Examination {
     /// Asks a snapshot everything that the model can answer.
     pub fn of(model: &Model, snapshot: &Snapshot, depth: Depth) -> Self {
         let mut all = Self::default();
-        all.ask(|| "the LSN".to_owned(), model.lsn, || Ok(snapshot.lsn()));
+        all.ask(|| "the LSN".to_owned(), &model.lsn, || Ok(snapshot.lsn()));
         all.series(model, snapshot, depth);
         all.ledger(model, snapshot, depth);
         if depth == Depth::Paths {
@@ -64,17 +64,17 @@ impl Examination {
     fn ask<T: PartialEq + Debug>(
         &mut self,
         what: impl Fn() -> String,
-        expected: T,
+        expected: &T,
         read: impl FnOnce() -> Result<T, ReadError>,
     ) {
         self.asked += 1;
-        match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(Ok(found)) if found == expected => {}
+        match guarded(read) {
+            Ok(Ok(found)) if found == *expected => {}
             Ok(Ok(found)) => {
-                self.wrong.push(format!("{}: {} and not {}", what(), short(&found), short(&expected)));
+                self.wrong.push(format!("{}: {}", what(), difference(&found, expected)));
             }
             Ok(Err(error)) => self.errors.push(format!("{}: {error}", what())),
-            Err(payload) => self.panics.push(format!("{}: {}", what(), panic_text(payload.as_ref()))),
+            Err(panic) => self.panics.push(format!("{}: {panic}", what())),
         }
     }
 
@@ -85,12 +85,12 @@ impl Examination {
         expected: &[Bar],
         read: impl FnOnce() -> Result<Vec<Bar>, ReadError>,
     ) {
-        self.ask(what, bits(expected), || read().map(|bars| bits(&bars)));
+        self.ask(what, &bits(expected), || read().map(|bars| bits(&bars)));
     }
 
     fn series(&mut self, model: &Model, snapshot: &Snapshot, depth: Depth) {
         let summaries: Vec<SeriesSummary> = model.bars.iter().filter_map(summary).collect();
-        self.ask(|| "all series".to_owned(), summaries, || snapshot.all_series(None, None));
+        self.ask(|| "all series".to_owned(), &summaries, || snapshot.all_series(None, None));
         for (series, stored) in &model.bars {
             let all = model.range(series, Timestamp::MIN, Timestamp::MAX);
             self.ask_bars(
@@ -99,7 +99,7 @@ impl Examination {
                 || snapshot.bars(series, Timestamp::MIN, Timestamp::MAX),
             );
             let expected = summary((series, stored));
-            self.ask(|| format!("first, last and count of {series}"), expected, || snapshot.series(series));
+            self.ask(|| format!("first, last and count of {series}"), &expected, || snapshot.series(series));
             let counts: &[usize] = if depth == Depth::Paths { &[1, 5, 60, 200] } else { &[3] };
             for count in counts {
                 let tail = all.get(all.len().saturating_sub(*count)..).unwrap_or_default();
@@ -142,7 +142,7 @@ impl Examination {
             let expected = model.cross_section((interval, adjustment), ts);
             self.ask(
                 || format!("all {interval} {adjustment} bars at {ts}"),
-                sections(&expected),
+                &sections(&expected),
                 || snapshot.cross_section(interval, adjustment, ts).map(|found| sections(&found)),
             );
         }
@@ -160,7 +160,7 @@ impl Examination {
                 .collect();
             self.ask(
                 || format!("revisions of {series}"),
-                kept,
+                &kept,
                 || {
                     let found = snapshot.revisions(series, Timestamp::MIN, Timestamp::MAX)?;
                     Ok(found.iter().map(|one| (bits(&[one.bar]), one.known_from, one.known_to)).collect())
@@ -182,41 +182,37 @@ impl Examination {
 
     fn ledger(&mut self, model: &Model, snapshot: &Snapshot, depth: Depth) {
         let shown: Vec<Position> = model.positions.keys().filter_map(|key| model.shown(key)).collect();
-        self.ask(|| "all positions".to_owned(), shown.clone(), || snapshot.all_positions(true));
+        self.ask(|| "all positions".to_owned(), &shown, || snapshot.all_positions(true));
         let books = model.books.iter().map(|((account, book), day)| (account.clone(), book.clone(), *day));
         let books: Vec<_> = books.collect();
-        self.ask(|| "all books".to_owned(), books, || snapshot.books());
+        self.ask(|| "all books".to_owned(), &books, || snapshot.books());
         let mut log: Vec<TradeRecord> = model.trades.values().cloned().collect();
         log.sort_by_key(|trade| std::cmp::Reverse((trade.ts, trade.trade_id)));
         let whole = TradeQuery { with_void: true, ..TradeQuery::default() };
-        self.ask(|| "the trade log".to_owned(), log.clone(), || snapshot.trades(&whole));
+        self.ask(|| "the trade log".to_owned(), &log, || snapshot.trades(&whole));
         if depth == Depth::Rows {
             return;
         }
         for position in &shown {
             self.ask(
                 || format!("the position {}", position.key),
-                Some(position.clone()),
+                &Some(position.clone()),
                 || snapshot.position(&position.key),
             );
         }
         for ((account, book), day) in &model.books {
             self.ask(
                 || format!("the last increment of {account} {book}"),
-                Some(*day),
+                &Some(*day),
                 || snapshot.incremented_on(account, book),
             );
         }
         let voided: BTreeSet<_> = log.iter().filter_map(|trade| trade.voids).collect();
         log.retain(|trade| trade.kind != TradeKind::Void && !voided.contains(&trade.trade_id));
-        self.ask(
-            || "the trades that count".to_owned(),
-            log.clone(),
-            || snapshot.trades(&TradeQuery::default()),
-        );
+        self.ask(|| "the trades that count".to_owned(), &log, || snapshot.trades(&TradeQuery::default()));
         for trade in model.trades.values() {
             let id = trade.trade_id;
-            self.ask(|| format!("trade {id}"), Some(trade.clone()), || snapshot.trade(id));
+            self.ask(|| format!("trade {id}"), &Some(trade.clone()), || snapshot.trade(id));
         }
         let mut of_account: BTreeMap<_, Vec<TradeRecord>> = BTreeMap::new();
         for trade in log {
@@ -225,7 +221,7 @@ impl Examination {
         for ((account, instrument), trades) in of_account {
             let query =
                 TradeQuery { account: Some(account), instrument: Some(instrument), ..TradeQuery::default() };
-            self.ask(|| format!("trades of {instrument}"), trades, || snapshot.trades(&query));
+            self.ask(|| format!("trades of {instrument}"), &trades, || snapshot.trades(&query));
         }
     }
 }
@@ -237,23 +233,22 @@ fn summary(
     Some(SeriesSummary { series: *series, count: bars.len() as u64, first: *first, last: *last })
 }
 
+/// A bar's time, day and numbers, bit by bit.
+type Bits = (Timestamp, i32, [u64; 7]);
+
 /// Every bit of bars: -0.0 is not 0.0 here.
-fn bits(bars: &[Bar]) -> Vec<(Timestamp, i32, [u64; 7])> {
+fn bits(bars: &[Bar]) -> Vec<Bits> {
     bars.iter().map(|bar| (bar.ts, bar.trading_day.days(), bar.numbers().map(f64::to_bits))).collect()
 }
 
-fn sections(bars: &[(InstrumentId, Bar)]) -> Vec<(InstrumentId, Vec<(Timestamp, i32, [u64; 7])>)> {
+fn sections(bars: &[(InstrumentId, Bar)]) -> Vec<(InstrumentId, Vec<Bits>)> {
     bars.iter().map(|(instrument, bar)| (*instrument, bits(&[*bar]))).collect()
 }
 
-fn short(value: &impl Debug) -> String {
-    let text = format!("{value:?}");
-    let end = text.char_indices().nth(400).map_or(text.len(), |(place, _)| place);
-    format!("{}{}", text.get(..end).unwrap_or_default(), if end < text.len() { "..." } else { "" })
-}
-
-/// What a panic said.
-pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    format!("panic: {}", text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without words"))
+/// Where two values begin to differ, with a little before it.
+fn difference<T: Debug>(found: &T, expected: &T) -> String {
+    let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+    let same = found.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count();
+    let part = |text: &str| -> String { text.chars().skip(same.saturating_sub(80)).take(300).collect() };
+    format!("from character {same} on ...{}... and not ...{}...", part(&found), part(&expected))
 }

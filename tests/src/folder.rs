@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use barkeeper::{Axis, Dataset, Store, StoreOptions, VerifyReport};
 use barkeeper_records::{AdjustmentTag, Clock, FixedClock, Interval, Timestamp};
+use tempfile::TempDir;
 
 /// Where the clocks of tests begin: 2024-03-01 01:30 UTC, a Friday morning in Shanghai.
 pub const START: Timestamp = Timestamp::from_nanos(1_709_256_600_000_000_000);
@@ -35,6 +36,16 @@ pub fn options(clock: &Arc<FixedClock>) -> StoreOptions {
 pub fn verify(dir: &Path, options: StoreOptions) -> Result<VerifyReport, String> {
     let report = Store::verify(dir, options, &mut |_, _| {}).map_err(|error| format!("verify: {error}"))?;
     if report.findings.is_empty() { Ok(report) } else { Err(format!("verify: {:?}", report.findings)) }
+}
+
+/// A folder that goes with the test, in memory where the system has such folders: for tests about bytes,
+/// which open and close thousands of stores, and not about what the disk keeps.
+///
+/// # Panics
+/// Where no folder can be made.
+#[allow(clippy::expect_used, reason = "without a folder a test has failed")]
+pub fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder for the test")
 }
 
 /// All files below a part of a store's folder, sorted; none where the part does not exist.

@@ -5,6 +5,7 @@ pub mod digests;
 pub mod disk;
 pub mod examine;
 pub mod folder;
+pub mod guard;
 mod ledger;
 pub mod market;
 pub mod model;

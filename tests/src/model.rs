@@ -360,10 +360,19 @@ impl Draft<'_> {
 
     fn put(&mut self, series: &SeriesKey, bars: &[Bar], on_conflict: OnConflict) -> Result<Outcome, Refused> {
         let [inserted, replaced, kept, unchanged] = self.model.compare(series, bars, on_conflict)?;
+        if on_conflict == OnConflict::Replace && bars.iter().any(|bar| self.is_own(series, bar)) {
+            self.advance();
+        }
         for bar in bars {
             self.put_bar(series, bar, on_conflict);
         }
         Ok(Outcome::Bars { inserted, replaced, kept, unchanged, deleted: 0 })
+    }
+
+    /// Whether a bar corrects what this very batch wrote before.
+    fn is_own(&self, series: &SeriesKey, bar: &Bar) -> bool {
+        let stored = self.model.bars.get(series).and_then(|stored| stored.get(&bar.ts));
+        stored.is_some_and(|(old, version)| !old.same_content(bar) && *version >= self.version)
     }
 
     fn put_bar(&mut self, series: &SeriesKey, bar: &Bar, on_conflict: OnConflict) {
@@ -372,10 +381,8 @@ impl Draft<'_> {
             if old.same_content(bar) || on_conflict == OnConflict::Keep {
                 return;
             }
-            if *version < self.version {
-                let revisions = self.model.revisions.entry(*series).or_default();
-                revisions.entry(bar.ts).or_default().push((*old, *version, self.version));
-            }
+            let revisions = self.model.revisions.entry(*series).or_default();
+            revisions.entry(bar.ts).or_default().push((*old, *version, self.version));
         }
         stored.insert(bar.ts, (*bar, self.version));
         self.changed = true;
@@ -404,7 +411,11 @@ impl Draft<'_> {
             }
         }
         for (instrument, bar) in &one_each {
-            self.put_bar(&series(*instrument), bar, on_conflict);
+            let series = series(*instrument);
+            if on_conflict == OnConflict::Replace && self.is_own(&series, bar) {
+                self.advance();
+            }
+            self.put_bar(&series, bar, on_conflict);
         }
         let [inserted, replaced, kept, unchanged] = counts;
         Ok(Outcome::Bars { inserted, replaced, kept, unchanged, deleted: 0 })

@@ -1,6 +1,6 @@
 //! `Rng`: reproducible random numbers from one seed.
 
-/// SplitMix64: small, good enough to choose faults with, and the same on every machine.
+/// `SplitMix64`: small, good enough to choose faults with, and the same on every machine.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 

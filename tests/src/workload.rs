@@ -90,6 +90,9 @@ impl Workload {
     }
 
     /// Some bars of one series.
+    ///
+    /// # Panics
+    /// Never: the bars are valid.
     pub fn run(&mut self, most: usize) -> (SeriesKey, Vec<Bar>) {
         let series = self.market.series(&mut self.rng);
         let wanted = self.rng.within(1, most);
@@ -211,6 +214,10 @@ impl Workload {
         if self.rng.chance(3) { Decimal::ZERO } else { Decimal::new(self.rng.within(1, 90) as i64 * 10, 1) }
     }
 
+    fn days(&mut self, end: usize) -> u32 {
+        u32::try_from(self.rng.below(end)).unwrap_or(0)
+    }
+
     fn maybe_price(&mut self) -> Option<Decimal> {
         self.rng.chance(75).then(|| Decimal::new(self.rng.within(1, 99_999) as i64, 3))
     }
@@ -236,7 +243,7 @@ impl Workload {
             7 => Operation::ReducePosition { key, quantity: self.quantity() },
             8 => Operation::ClosePosition { key },
             9 => Operation::DeletePosition { key },
-            10 | 11 => Operation::SetHeldDays { key, days: self.rng.below(5) as u32 },
+            10 | 11 => Operation::SetHeldDays { key, days: self.days(5) },
             12 | 13 => {
                 let book = key.book.clone();
                 Operation::UpdateExtremes { account: key.account, book, updates: self.extremes() }
@@ -251,7 +258,7 @@ impl Workload {
                 let low = price(&mut self.rng);
                 Operation::SetPosition(Position {
                     status: if self.rng.chance(70) { PositionStatus::Open } else { PositionStatus::Closed },
-                    held_days: self.rng.chance(80).then(|| self.rng.below(30) as u32),
+                    held_days: self.rng.chance(80).then(|| self.days(30)),
                     highest: self.rng.chance(50).then_some(low * 2.0),
                     lowest: self.rng.chance(50).then_some(low),
                     lowest_trusted: self.rng.chance(80),
@@ -287,6 +294,9 @@ impl Workload {
     }
 
     /// A line of the trade log on a trading day.
+    ///
+    /// # Panics
+    /// Never: its names are valid.
     pub fn fill(&mut self, day: TradingDay) -> TradeRecord {
         let kinds = [
             TradeKind::BuyFill,

@@ -10,7 +10,6 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +20,9 @@ use barkeeper_records::{
 };
 use barkeeper_tests::digests;
 use barkeeper_tests::disk::{Disk, Survival, Trace};
-use barkeeper_tests::examine::{Depth, Examination, panic_text};
+use barkeeper_tests::examine::{Depth, Examination};
 use barkeeper_tests::folder::{clock, options, turn};
+use barkeeper_tests::guard::guarded;
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::rng::Rng;
@@ -49,11 +49,8 @@ struct Run {
 }
 
 fn open(disk: Disk, dir: &Path, clock: &Arc<FixedClock>) -> Result<Store, String> {
-    let opened = catch_unwind(AssertUnwindSafe(|| Store::on_backend(disk, dir, options(clock))));
-    match opened {
-        Ok(opened) => opened.map_err(|error| format!("it does not open: {error}")),
-        Err(payload) => Err(format!("it does not open: {}", panic_text(payload.as_ref()))),
-    }
+    let opened = guarded(|| Store::on_backend(disk, dir, options(clock)));
+    opened?.map_err(|error| format!("it does not open: {error}"))
 }
 
 /// Runs `commits` batches on a disk and notes what was acknowledged when.
@@ -127,8 +124,7 @@ impl Run {
         let disk = Disk::holding(image);
         let store = open(disk.clone(), self.dir.path(), &self.clock)?;
         let recovery = disk.trace();
-        let looked = catch_unwind(AssertUnwindSafe(|| self.examine(&store, cut, look, rng)));
-        looked.unwrap_or_else(|payload| Err(panic_text(payload.as_ref())))?;
+        guarded(|| self.examine(&store, cut, look, rng))??;
         Ok(recovery)
     }
 
@@ -377,7 +373,7 @@ fn commits_of_many_threads_share_syncs() {
     store.feed().register_target(TARGET).unwrap();
     disk.sync_takes(Duration::from_millis(1));
     let market = Market::new(72);
-    let (each, before) = (rounds(25, 200) as u32, disk.syncs());
+    let (each, before) = (u32::try_from(rounds(25, 200)).unwrap(), disk.syncs());
     let lsns = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {

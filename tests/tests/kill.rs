@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use barkeeper::{SealOptions, Store, StoreOptions};
 use barkeeper_records::{
-    AdjustmentTag, BarRun, Batch, BookId, Clock, Interval, Lsn, OnConflict, Operation, PositionKey, SeriesKey, Table,
-    Timestamp, TradeId, TradeRecord,
+    AdjustmentTag, BarRun, Batch, BookId, Clock, Interval, Lsn, OnConflict, Operation, PositionKey,
+    SeriesKey, Table, Timestamp, TradeId, TradeRecord,
 };
 use barkeeper_storage::{row_hash, rowview};
 use barkeeper_tests::digests;
@@ -65,14 +65,19 @@ fn batch_of(seed: u64, lsn: u64) -> Batch {
     };
     let mut batch = Batch::new();
     for interval in [Interval::DAY, Interval::MINUTE] {
-        let series = SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument: *rng.pick(&market.instruments) };
+        let series = SeriesKey {
+            interval,
+            adjustment: AdjustmentTag::Raw,
+            instrument: *rng.pick(&market.instruments),
+        };
         let mut places = vec![number % market.days];
         if rng.chance(30) {
             places.push(rng.below(number.min(market.days)));
         }
         places.sort_unstable();
         places.dedup();
-        let bars = places.iter().map(|place| Market::bar(&series, moment(interval, *place), rng.below(3))).collect();
+        let bars =
+            places.iter().map(|place| Market::bar(&series, moment(interval, *place), rng.below(3))).collect();
         let run = BarRun::new(series, bars).unwrap();
         batch = batch.with(Operation::PutBars { run, on_conflict: OnConflict::Replace });
     }
@@ -80,7 +85,12 @@ fn batch_of(seed: u64, lsn: u64) -> Batch {
     if rng.chance(20) {
         let (interval, adjustment) = (Interval::DAY, AdjustmentTag::Raw);
         let bars = workload.section(interval, adjustment, number % market.days, 0, 20);
-        batch = batch.with(Operation::PutCrossSection { interval, adjustment, bars, on_conflict: OnConflict::Replace });
+        batch = batch.with(Operation::PutCrossSection {
+            interval,
+            adjustment,
+            bars,
+            on_conflict: OnConflict::Replace,
+        });
     }
     if rng.chance(5) {
         let series = SeriesKey::daily(*rng.pick(&market.instruments));
@@ -88,10 +98,21 @@ fn batch_of(seed: u64, lsn: u64) -> Batch {
         let (from, to) = (Market::day(first).label(), Market::day(first + 3).label());
         batch = batch.with(Operation::DeleteBars { series, from, to });
     }
-    let trade = TradeRecord { trade_id: TradeId(u128::from(lsn)), external_id: None, ..workload.fill(Market::day(number % 400)) };
+    let trade = TradeRecord {
+        trade_id: TradeId(u128::from(lsn)),
+        external_id: None,
+        ..workload.fill(Market::day(number % 400))
+    };
     let days = u32::try_from(lsn).unwrap();
-    let key = PositionKey { account: market.accounts[0].clone(), book: BookId::main(), instrument: *rng.pick(&market.instruments) };
-    batch.with(Operation::RecordTrade(trade)).with(Operation::SetHeldDays { key, days }).request("child", &lsn.to_string())
+    let key = PositionKey {
+        account: market.accounts[0].clone(),
+        book: BookId::main(),
+        instrument: *rng.pick(&market.instruments),
+    };
+    batch
+        .with(Operation::RecordTrade(trade))
+        .with(Operation::SetHeldDays { key, days })
+        .request("child", &lsn.to_string())
 }
 
 /// A number over everything that a batch says.
@@ -101,11 +122,17 @@ fn fingerprint(batch: &Batch) -> i64 {
         let hash = match operation {
             Operation::PutBars { run, .. } => {
                 let series = run.series();
-                let hash = |bar| row_hash(Table::Bars, &rowview::bar_key(&series, bar_ts(bar)), &rowview::bar_values(bar));
+                let hash = |bar| {
+                    row_hash(Table::Bars, &rowview::bar_key(&series, bar_ts(bar)), &rowview::bar_values(bar))
+                };
                 run.bars().iter().fold(0, |sum: i64, bar| sum.wrapping_add(hash(bar)))
             }
-            Operation::RecordTrade(trade) => row_hash(Table::Trades, &rowview::trade_key(trade), &rowview::trade_values(trade)),
-            Operation::SetHeldDays { key, days } => row_hash(Table::Positions, &rowview::position_key(key), &[]) ^ i64::from(*days),
+            Operation::RecordTrade(trade) => {
+                row_hash(Table::Trades, &rowview::trade_key(trade), &rowview::trade_values(trade))
+            }
+            Operation::SetHeldDays { key, days } => {
+                row_hash(Table::Positions, &rowview::position_key(key), &[]) ^ i64::from(*days)
+            }
             _ => 1,
         };
         sum = sum.wrapping_mul(31).wrapping_add(hash);
@@ -141,7 +168,7 @@ fn child_writer() {
         writeln!(out, "\n{ACKNOWLEDGED}{lsn} {sum}").unwrap();
         out.flush().unwrap();
         drop(out);
-        if seal_every > 0 && lsn % seal_every == 0 {
+        if seal_every > 0 && lsn.is_multiple_of(seal_every) {
             store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
         }
     }
@@ -187,7 +214,11 @@ fn write_and_kill(dir: &Path, orders: &str, life: Duration, seed: u64) -> Vec<u6
     said.map(|said| {
         let (lsn, sum) = said.split_once(' ').unwrap();
         let (lsn, sum): (u64, i64) = (lsn.parse().unwrap(), sum.parse().unwrap());
-        assert_eq!(sum, fingerprint(&batch_of(seed, lsn)), "the child committed something else under LSN {lsn}");
+        assert_eq!(
+            sum,
+            fingerprint(&batch_of(seed, lsn)),
+            "the child committed something else under LSN {lsn}"
+        );
         lsn
     })
     .collect()
@@ -227,7 +258,10 @@ fn sixty_kills_lose_no_acknowledged_commit() {
         let store = Store::open(dir, options()).unwrap();
         let found = store.snapshot().unwrap().lsn().0;
         assert!(found >= last, "kill {kill}: LSN {last} was acknowledged, the store opens at {found}");
-        assert!(found <= last + parts, "kill {kill}: LSN {last} was acknowledged, the store opens at {found}");
+        assert!(
+            found <= last + parts,
+            "kill {kill}: LSN {last} was acknowledged, the store opens at {found}"
+        );
         unheard += found - last;
         for lsn in known + 1..=found {
             let answer = model.run(&batch_of(seed, lsn), Timestamp::default()).unwrap();
@@ -248,11 +282,16 @@ fn sixty_kills_lose_no_acknowledged_commit() {
 /// Everything that was committed is there, whole, and the log has no gap.
 fn look(store: &Store, model: &Model, kill: usize) {
     let snapshot = store.snapshot().unwrap();
-    Examination::of(model, &snapshot, Depth::Rows).perfect().map_err(|error| format!("kill {kill}: {error}")).unwrap();
+    Examination::of(model, &snapshot, Depth::Rows)
+        .perfect()
+        .map_err(|error| format!("kill {kill}: {error}"))
+        .unwrap();
     let bounds = store.feed().bounds().unwrap();
     assert_eq!((bounds.tail, bounds.head), (Lsn(1), model.lsn), "kill {kill}");
-    if kill % 10 == 0 {
-        digests::agree(model, store.feed().as_ref()).map_err(|error| format!("kill {kill}: {error}")).unwrap();
+    if kill.is_multiple_of(10) {
+        digests::agree(model, store.feed().as_ref())
+            .map_err(|error| format!("kill {kill}: {error}"))
+            .unwrap();
     }
     if let Some(lsn) = model.lsn.0.checked_sub(1).filter(|lsn| *lsn > 0) {
         let receipt = store.commit(batch_of_request(lsn)).unwrap();

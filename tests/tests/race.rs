@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use barkeeper::{CommitError, SealOptions, Store};
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, Batch, BookId, FixedClock, Interval, Lsn, OnConflict, Operation, Outcome,
-    PositionKey, SeriesKey,
+    AdjustmentTag, Bar, BarRun, Batch, BookId, ExtremeUpdate, FixedClock, Interval, Lsn, OnConflict,
+    Operation, Outcome, PositionKey, SeriesKey,
 };
 use barkeeper_tests::digests;
 use barkeeper_tests::disk::Disk;
@@ -433,8 +433,68 @@ fn of_many_callers_exactly_one_counts_a_trading_day() {
         scene.model.lock().unwrap().apply(&Batch::of(increment), turn(&scene.clock, 0)).unwrap();
     }
     let position = scene.store.position(&key).unwrap().unwrap();
-    assert_eq!(position.held_days, Some(days.len() as u32));
+    assert_eq!(position.held_days, u32::try_from(days.len()).ok());
     scene.finish();
+}
+
+#[test]
+fn relaxed_extremes_of_many_threads_are_all_taken_in() {
+    let seed = seed("relaxed_extremes_of_many_threads_are_all_taken_in");
+    let scene = Scene::new(40, 6);
+    let (account, book) = (scene.market.accounts[0].clone(), BookId::main());
+    for instrument in &scene.market.instruments {
+        let key = PositionKey::main(account.clone(), *instrument);
+        scene.commit(Batch::of(Operation::SetHeldDays { key, days: 0 }));
+    }
+    let (store, market, each) = (&scene.store, &scene.market, rounds(400, 20_000));
+    let ends: Vec<(f64, f64)> = std::thread::scope(|scope| {
+        let committer = scope.spawn(|| {
+            for days in 1..60 {
+                for instrument in &market.instruments {
+                    let key = PositionKey::main(account.clone(), *instrument);
+                    store.commit(Batch::of(Operation::SetHeldDays { key, days })).unwrap();
+                }
+            }
+        });
+        let threads: Vec<_> = (0..3)
+            .map(|thread| {
+                let (account, book, mut rng) = (&account, &book, Rng::new(seed + thread));
+                scope.spawn(move || {
+                    let mut ends = vec![(f64::MIN, f64::MAX); market.instruments.len()];
+                    for _ in 0..each {
+                        let place = rng.below(market.instruments.len());
+                        let (high, low) = (rng.within(1_000, 9_000) as f64, rng.within(1, 999) as f64);
+                        let update = ExtremeUpdate { instrument: market.instruments[place], high, low };
+                        store.update_extremes(account, book, &[update]).unwrap();
+                        ends[place] = (ends[place].0.max(high), ends[place].1.min(low));
+                        // Whatever others do meanwhile, what this thread has told is shown at once.
+                        let key = PositionKey::main(account.clone(), market.instruments[place]);
+                        let shown = store.position(&key).unwrap().unwrap();
+                        assert!(
+                            shown.highest >= Some(ends[place].0) && shown.lowest <= Some(ends[place].1),
+                            "{shown:?}"
+                        );
+                    }
+                    ends
+                })
+            })
+            .collect();
+        committer.join().unwrap();
+        let all: Vec<Vec<(f64, f64)>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let widest = |place: usize| {
+            all.iter().map(|ends| ends[place]).fold((f64::MIN, f64::MAX), |a, b| (a.0.max(b.0), a.1.min(b.1)))
+        };
+        (0..market.instruments.len()).map(widest).collect()
+    });
+    let Scene { dir, clock, store, market, .. } = scene;
+    Arc::into_inner(store).unwrap().close().unwrap();
+    let store = Store::open(dir.path(), options(&clock)).unwrap();
+    for (instrument, (high, low)) in market.instruments.iter().zip(ends) {
+        let position = store.position(&PositionKey::main(account.clone(), *instrument)).unwrap().unwrap();
+        assert_eq!((position.highest, position.lowest), (Some(high), Some(low)), "{instrument}");
+    }
+    drop(store);
+    verify(dir.path(), options(&clock)).unwrap();
 }
 
 #[test]
@@ -486,7 +546,8 @@ fn every_reader_sees_one_commit_while_others_write_and_seal() {
             }
         });
         for number in 1..=commits.min(390) {
-            let mut batch = Batch::of(Operation::SetHeldDays { key: key.clone(), days: number as u32 });
+            let mut batch =
+                Batch::of(Operation::SetHeldDays { key: key.clone(), days: u32::try_from(number).unwrap() });
             if number % 2 == 0 {
                 for name in &market.instruments {
                     let series = SeriesKey::daily(*name);

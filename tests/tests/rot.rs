@@ -10,46 +10,106 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barkeeper::{OpenError, SealOptions, Store};
-use barkeeper_records::{AdjustmentTag, Batch, Clock, FixedClock, Interval, OnConflict, Operation};
-use barkeeper_tests::examine::{Depth, Examination, panic_text};
-use barkeeper_tests::folder::{clock, copy, files_below, options, turn};
+use barkeeper::{OpenError, SealOptions, Snapshot, Store, TradeQuery};
+use barkeeper_records::{
+    AdjustmentTag, Bar, Batch, Clock, FixedClock, Interval, Lsn, OnConflict, Operation, SeriesKey, Timestamp,
+};
+use barkeeper_tests::examine::{Depth, Examination};
+use barkeeper_tests::folder::{clock, copy, files_below, options, scratch, turn, verify};
+use barkeeper_tests::guard::guarded;
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
 use barkeeper_tests::workload::Workload;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
 const DATABASE: &str = "store.redb";
 /// Bytes of a page of the database.
 const PAGE: usize = 4_096;
+/// Bytes of the database's header.
+const HEADER: usize = 320;
 const SECTOR: usize = 512;
 
-/// A store that was closed, and what it holds.
-struct Sound {
-    dir: TempDir,
-    clock: Arc<FixedClock>,
-    model: Model,
+/// Something that happens to the bytes of a file.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Flip { bit: usize },
+    Zero { sector: usize },
+    Cut { len: usize },
+    Grow { bytes: usize },
+}
+
+impl Damage {
+    fn apply(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Flip { bit } => bytes[bit / 8] ^= 1 << (bit % 8),
+            Self::Zero { sector } => {
+                let start = sector * SECTOR;
+                let end = bytes.len().min(start + SECTOR);
+                bytes[start..end].fill(0);
+            }
+            Self::Cut { len } => bytes.truncate(len),
+            Self::Grow { bytes: more } => bytes.extend(std::iter::repeat_n(0, more)),
+        }
+    }
+
+    fn of_file(file: &Path, self_: Self) -> bool {
+        let before = fs::read(file).unwrap();
+        let mut bytes = before.clone();
+        self_.apply(&mut bytes);
+        fs::write(file, &bytes).unwrap();
+        bytes != before
+    }
+
+    /// Damage of a database: in its header, in pages that hold anything, at its end.
+    fn of_database(bytes: &[u8], rng: &mut Rng) -> Self {
+        let pages: Vec<usize> = (0..bytes.len() / PAGE)
+            .filter(|page| bytes[page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0))
+            .collect();
+        let page = *rng.pick(&pages) * PAGE;
+        match rng.below(20) {
+            0 | 1 => Self::Flip { bit: rng.below(HEADER * 8) },
+            2 | 3 => Self::Zero { sector: (page + rng.below(PAGE)) / SECTOR },
+            4 => Self::Cut { len: rng.below(bytes.len()) },
+            _ => Self::Flip { bit: (page + rng.below(PAGE)) * 8 + rng.below(8) },
+        }
+    }
+
+    /// Damage of a segment, anywhere in it.
+    fn of_segment(len: usize, rng: &mut Rng) -> Self {
+        match rng.below(12) {
+            0 => Self::Zero { sector: rng.below(len) / SECTOR },
+            1 => Self::Cut { len: rng.below(len) },
+            2 => Self::Grow { bytes: rng.within(1, 5_000) },
+            _ => Self::Flip { bit: rng.below(len * 8) },
+        }
+    }
 }
 
 /// What reading everything came to.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Reading {
+    /// Why the store did not open.
     refused: Option<String>,
+    /// A panic outside of a read.
     escaped: Option<String>,
+    /// Content that was never written.
+    invented: Option<String>,
     examined: Examination,
 }
 
 impl Reading {
-    /// Data that was never written, or rows that are said not to be there.
+    /// Rows that are said not to be there, or content that was never written.
     fn wrong(&self) -> Option<&String> {
-        self.examined.wrong.first()
+        self.invented.as_ref().or_else(|| self.examined.wrong.first())
     }
 
     /// A panic that no code of the store turned into an error.
@@ -62,24 +122,34 @@ impl Reading {
     }
 }
 
+/// A store that was closed, and what it holds.
+struct Sound {
+    dir: TempDir,
+    clock: Arc<FixedClock>,
+    model: Model,
+}
+
 impl Sound {
     fn new(seed: u64) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+        let (dir, clock) = (scratch(), clock());
         let store = Store::create(dir.path(), options(&clock)).unwrap();
         store.feed().register_target("replica").unwrap();
         let kinds = vec![(Interval::DAY, AdjustmentTag::Raw), (Interval::MINUTE, AdjustmentTag::Raw)];
-        let mut workload = Workload::new(Market { days: 20, kinds, ..Market::new(70) }, seed);
+        let mut workload = Workload::new(Market { days: 20, kinds, ..Market::new(20) }, seed);
         let mut model = Model::default();
-        let mut commit = |model: &mut Model, batch: Batch| {
+        let commit = |model: &mut Model, batch: Batch| {
             let expected = model.apply(&batch, turn(&clock, 3));
             same_answer(&store.commit(batch), &expected).unwrap();
         };
         for part in 0..3 {
             for day in 0..5 {
                 let (interval, adjustment) = (Interval::DAY, AdjustmentTag::Raw);
-                let bars = workload.section(interval, adjustment, part * 4 + day, 0, 70);
+                let bars = workload.section(interval, adjustment, part * 4 + day, 0, 20);
                 let on_conflict = OnConflict::Replace;
-                commit(&mut model, Batch::of(Operation::PutCrossSection { interval, adjustment, bars, on_conflict }));
+                commit(
+                    &mut model,
+                    Batch::of(Operation::PutCrossSection { interval, adjustment, bars, on_conflict }),
+                );
             }
             for _ in 0..40 {
                 let batch = workload.batch(&model);
@@ -90,13 +160,20 @@ impl Sound {
             }
         }
         store.close().unwrap();
-        Self { dir, clock, model }
+        let sound = Self { dir, clock, model };
+        let reading = sound.read(sound.copy().path());
+        assert!(reading.all_right(), "before any damage: {reading:?}");
+        sound
     }
 
     fn copy(&self) -> TempDir {
-        let copied = tempfile::tempdir().unwrap();
+        let copied = scratch();
         copy(self.dir.path(), copied.path()).unwrap();
         copied
+    }
+
+    fn database(&self) -> Vec<u8> {
+        fs::read(self.dir.path().join(DATABASE)).unwrap()
     }
 
     fn segments(&self) -> Vec<PathBuf> {
@@ -104,92 +181,303 @@ impl Sound {
         all.iter().map(|file| file.strip_prefix(self.dir.path()).unwrap().to_owned()).collect()
     }
 
+    /// A copy of the clock, so that what one reading does is not seen by the next.
+    fn clock(&self) -> Arc<FixedClock> {
+        Arc::new(FixedClock::new(self.clock.now()))
+    }
+
     /// Opens a damaged copy and reads everything in it.
     fn read(&self, dir: &Path) -> Reading {
         let mut reading = Reading::default();
-        let clock = Arc::new(FixedClock::new(self.clock.now()));
-        let opened = catch_unwind(AssertUnwindSafe(|| Store::open(dir, options(&clock))));
-        let store = match opened {
+        let store = match guarded(|| Store::open(dir, options(&self.clock()))) {
             Ok(Ok(store)) => store,
             Ok(Err(error)) => {
                 assert!(!matches!(error, OpenError::InUse { .. } | OpenError::NotEmpty { .. }), "{error}");
                 reading.refused = Some(error.to_string());
                 return reading;
             }
-            Err(payload) => {
-                reading.escaped = Some(format!("open: {}", panic_text(payload.as_ref())));
+            Err(panic) => {
+                reading.escaped = Some(format!("open: {panic}"));
                 return reading;
             }
         };
-        match catch_unwind(AssertUnwindSafe(|| store.snapshot())) {
-            Ok(Ok(snapshot)) => reading.examined = Examination::of(&self.model, &snapshot, Depth::Paths),
+        match guarded(|| store.snapshot()) {
+            Ok(Ok(snapshot)) => {
+                reading.examined = Examination::of(&self.model, &snapshot, Depth::Paths);
+                reading.invented = self.invented(&snapshot);
+                // It holds the database as the store does.
+                reading.escaped = guarded(|| drop(snapshot)).err();
+            }
             Ok(Err(error)) => reading.refused = Some(error.to_string()),
-            Err(payload) => reading.escaped = Some(format!("snapshot: {}", panic_text(payload.as_ref()))),
+            Err(panic) => reading.escaped = Some(format!("snapshot: {panic}")),
         }
-        // A damaged store may panic when it is let go as well.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(store))) {
-            reading.escaped.get_or_insert(format!("drop: {}", panic_text(payload.as_ref())));
+        if let Err(panic) = guarded(|| drop(store)) {
+            reading.escaped.get_or_insert(format!("drop: {panic}"));
         }
         reading
     }
 
-    /// How many findings `verify` has, or why it had none to tell.
-    fn verify(&self, dir: &Path) -> Result<usize, String> {
-        let clock = Arc::new(FixedClock::new(self.clock.now()));
-        let verified = catch_unwind(AssertUnwindSafe(|| Store::verify(dir, options(&clock), &mut |_, _| {})));
-        match verified {
-            Ok(Ok(report)) => Ok(report.findings.len()),
-            Ok(Err(error)) => Err(format!("verify gave up: {error}")),
-            Err(payload) => Err(format!("verify: {}", panic_text(payload.as_ref()))),
+    /// The first row that a snapshot shows and that was never written.
+    fn invented(&self, snapshot: &Snapshot) -> Option<String> {
+        for series in self.model.bars.keys() {
+            let found = guarded(|| snapshot.bars(series, Timestamp::MIN, Timestamp::MAX));
+            let last = guarded(|| snapshot.last_bars(series, 60));
+            for bar in [found, last].into_iter().flatten().flatten().flatten() {
+                if !self.was_written(series, &bar) {
+                    return Some(format!("{series}: {bar:?} was never written"));
+                }
+            }
         }
+        if let Ok(Ok(found)) = guarded(|| snapshot.all_positions(true)) {
+            let stranger =
+                found.iter().find(|position| self.model.shown(&position.key).as_ref() != Some(position));
+            if let Some(stranger) = stranger {
+                return Some(format!("{stranger:?} was never written"));
+            }
+        }
+        let log = TradeQuery { with_void: true, ..TradeQuery::default() };
+        if let Ok(Ok(found)) = guarded(|| snapshot.trades(&log)) {
+            let stranger = found.iter().find(|trade| self.model.trades.get(&trade.trade_id) != Some(trade));
+            if let Some(stranger) = stranger {
+                return Some(format!("{stranger:?} was never written"));
+            }
+        }
+        None
+    }
+
+    /// Whether a bar stands, or stood before a correction.
+    fn was_written(&self, series: &SeriesKey, bar: &Bar) -> bool {
+        let stands = self.model.bars.get(series).and_then(|bars| bars.get(&bar.ts)).map(|(bar, _)| bar);
+        let stood = self.model.revisions.get(series).and_then(|old| old.get(&bar.ts));
+        let stood = stood.into_iter().flatten().map(|(bar, _, _)| bar);
+        stands.into_iter().chain(stood).any(|old| old.same_content(bar))
+    }
+
+    /// How many findings `verify` has.
+    fn findings(&self, dir: &Path) -> Result<usize, String> {
+        let verified = guarded(|| Store::verify(dir, options(&self.clock()), &mut |_, _| {}));
+        let report = verified?.map_err(|error| format!("it gave up: {error}"))?;
+        Ok(report.findings.len())
     }
 }
 
-/// A place of the database that holds anything: pages of zeros are free or were never used.
-fn used_bit(bytes: &[u8], rng: &mut Rng) -> usize {
-    let pages: Vec<usize> =
-        bytes.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|b| *b != 0)).map(|(n, _)| n).collect();
-    let page = *rng.pick(&pages);
-    (page * PAGE + rng.below(PAGE.min(bytes.len() - page * PAGE))) * 8 + rng.below(8)
+/// What many damages of the database came to; each list names the damage.
+#[derive(Default)]
+struct Survey {
+    damages: usize,
+    refused: usize,
+    with_errors: usize,
+    all_right: usize,
+    invented: Vec<String>,
+    hidden: Vec<String>,
+    panics: Vec<String>,
+    overlooked: Vec<String>,
 }
 
-fn flip(file: &Path, bit: usize) {
-    let mut bytes = fs::read(file).unwrap();
-    bytes[bit / 8] ^= 1 << (bit % 8);
-    fs::write(file, bytes).unwrap();
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} damages: {} not opened, {} with errors, {} harmless, {} hid rows, {} invented some, {} panics",
+            self.damages,
+            self.refused,
+            self.with_errors,
+            self.all_right,
+            self.hidden.len(),
+            self.invented.len(),
+            self.panics.len(),
+        )
+    }
 }
 
-#[test]
-fn explore() {
-    let seed = seed("explore");
+/// Damages the database again and again and reads everything each time.
+fn survey(seed: u64, damages: usize, and_verify: bool) -> Survey {
     let sound = Sound::new(seed);
-    let mut rng = Rng::new(seed);
-    let bytes = fs::read(sound.dir.path().join(DATABASE)).unwrap();
-    println!("{} bytes, {} segments", bytes.len(), sound.segments().len());
-    for f in sound.segments() { println!("{} {}", f.display(), fs::metadata(sound.dir.path().join(&f)).unwrap().len()); }
-    let r = sound.read(sound.copy().path());
-    r.examined.perfect().unwrap();
-    println!("asked {}", r.examined.asked);
-    std::panic::set_hook(Box::new(|i| { let bt = std::backtrace::Backtrace::force_capture().to_string(); let mut l: Vec<&str> = bt.lines().map(str::trim).filter(|l| l.starts_with("at ") && (l.contains("engine/") || l.contains("redb-"))).collect(); l.truncate(9); println!("HOOK {} {}", i.location().map(ToString::to_string).unwrap_or_default(), l.join(" < ")); }));
-    let (mut wrong, mut panics, mut errors, mut refused, mut right, mut missed) = (0, 0, 0, 0, 0, 0);
-    for _ in 0..rounds(300, 3000) {
+    let (mut rng, mut found) = (Rng::new(seed), Survey::default());
+    let bytes = sound.database();
+    for _ in 0..damages {
+        let damage = Damage::of_database(&bytes, &mut rng);
         let dir = sound.copy();
-        let bit = used_bit(&bytes, &mut rng);
-        flip(&dir.path().join(DATABASE), bit);
-        let again = tempfile::tempdir().unwrap();
-        copy(dir.path(), again.path()).unwrap();
+        if !Damage::of_file(&dir.path().join(DATABASE), damage) {
+            continue;
+        }
+        let findings = and_verify.then(|| {
+            let again = scratch();
+            copy(dir.path(), again.path()).unwrap();
+            sound.findings(again.path())
+        });
         let reading = sound.read(dir.path());
-        let verified = sound.verify(again.path());
-        if let Some(w) = reading.wrong() { wrong += 1; println!("WRONG at bit {bit}: {} of {}: {w}", reading.examined.wrong.len(), reading.examined.asked); }
-        if let Some(w) = reading.panicked() { panics += 1; println!("PANIC at bit {bit}: {} {w}", reading.examined.panics.len()); }
-        if reading.refused.is_some() { refused += 1; println!("REFUSED {bit} {:?}", reading.refused); }
-        if !reading.examined.errors.is_empty() { errors += 1; }
-        if reading.all_right() { right += 1; }
-        match verified {
-            Ok(0) if !reading.all_right() => { missed += 1; println!("MISSED at bit {bit}: {:?}", reading.examined.perfect()); }
-            Err(e) => println!("VERIFY {bit} {e}"),
+        let named = |what: &String| format!("{damage:?}: {what}");
+        found.damages += 1;
+        found.refused += usize::from(reading.refused.is_some());
+        found.with_errors += usize::from(!reading.examined.errors.is_empty());
+        found.all_right += usize::from(reading.all_right());
+        found.invented.extend(reading.invented.iter().map(named));
+        found.hidden.extend(reading.examined.wrong.first().map(named));
+        found.panics.extend(reading.panicked().map(named));
+        match findings {
+            Some(Ok(0)) if !reading.all_right() => {
+                let what = reading.wrong().or(reading.panicked()).or(reading.examined.errors.first());
+                found.overlooked.push(format!("{damage:?}: {what:?}, {:?}", reading.refused));
+            }
+            Some(Err(error)) => found.overlooked.push(named(&error)),
             _ => {}
         }
     }
-    println!("wrong {wrong} panics {panics} errors {errors} refused {refused} right {right} missed {missed}");
+    println!("{found}");
+    found
+}
+
+fn assert_none(what: &str, of: usize, found: &[String]) {
+    let first = found.first().map(|text| text.chars().take(700).collect::<String>());
+    assert!(found.is_empty(), "{} of {of} damages {what}, such as {first:?}", found.len());
+}
+
+#[test]
+fn damage_of_the_database_never_shows_what_was_not_written() {
+    let found =
+        survey(seed("damage_of_the_database_never_shows_what_was_not_written"), rounds(120, 6_000), false);
+    assert_none("show what was not written", found.damages, &found.invented);
+}
+
+#[test]
+fn damage_of_the_database_hides_no_row() {
+    let found = survey(seed("damage_of_the_database_hides_no_row"), rounds(120, 6_000), false);
+    assert_none("hide rows", found.damages, &found.hidden);
+}
+
+#[test]
+fn damage_of_the_database_is_an_error_and_no_panic() {
+    let found = survey(seed("damage_of_the_database_is_an_error_and_no_panic"), rounds(120, 6_000), false);
+    assert_none("panic", found.damages, &found.panics);
+}
+
+#[test]
+fn verify_finds_all_damage_of_the_database_that_a_reader_can_meet() {
+    let seed = seed("verify_finds_all_damage_of_the_database_that_a_reader_can_meet");
+    let found = survey(seed, rounds(120, 6_000), true);
+    assert_none("are overlooked", found.damages, &found.overlooked);
+    assert!(found.all_right < found.damages, "the damage does no harm at all");
+}
+
+#[test]
+fn damage_of_a_segment_is_an_error_or_harmless_and_always_found() {
+    let seed = seed("damage_of_a_segment_is_an_error_or_harmless_and_always_found");
+    let sound = Sound::new(seed);
+    let (mut rng, mut damages, mut harmless) = (Rng::new(seed), 0, 0);
+    for segment in sound.segments() {
+        let len = fs::read(sound.dir.path().join(&segment)).unwrap().len();
+        for _ in 0..rounds(20, 1_000) {
+            let damage = Damage::of_segment(len, &mut rng);
+            let dir = sound.copy();
+            if !Damage::of_file(&dir.path().join(&segment), damage) {
+                continue;
+            }
+            damages += 1;
+            let place = format!("{damage:?} of {}, {len} bytes", segment.display());
+            let reading = sound.read(dir.path());
+            assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
+            harmless += usize::from(reading.all_right());
+            assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");
+        }
+    }
+    println!("{damages} damages, {harmless} of them where no reader looks");
+}
+
+#[test]
+fn segments_that_are_swapped_lost_or_stale_are_errors_and_found() {
+    let seed = seed("segments_that_are_swapped_lost_or_stale_are_errors_and_found");
+    let sound = Sound::new(seed);
+    let segments = sound.segments();
+    let mut cases: Vec<(String, TempDir)> = Vec::new();
+    for (number, one) in segments.iter().enumerate() {
+        for other in &segments[number + 1..] {
+            let dir = sound.copy();
+            let (one, other) = (dir.path().join(one), dir.path().join(other));
+            let (first, second) = (fs::read(&one).unwrap(), fs::read(&other).unwrap());
+            // Of equal length as well: a file of another length is found by its length alone.
+            fs::write(&one, &second).unwrap();
+            fs::write(&other, &first).unwrap();
+            cases.push((format!("{} and {} swapped", one.display(), other.display()), dir));
+            let dir = sound.copy();
+            let mut padded = second;
+            padded.resize(first.len(), 0);
+            fs::write(dir.path().join(&segments[number]), padded).unwrap();
+            cases.push((format!("another file in place of {}", one.display()), dir));
+        }
+        let dir = sound.copy();
+        fs::remove_file(dir.path().join(one)).unwrap();
+        cases.push((format!("{} lost", one.display()), dir));
+        let dir = sound.copy();
+        fs::write(dir.path().join(one), []).unwrap();
+        cases.push((format!("{} empty", one.display()), dir));
+    }
+    for (place, dir) in &cases {
+        let reading = sound.read(dir.path());
+        assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
+        assert!(!reading.all_right(), "{place}: nobody noticed");
+        assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");
+    }
+    println!("{} cases", cases.len());
+}
+
+/// Takes a value out of a table as a flipped bit in its key would.
+fn lose(dir: &Path, table: &str, key: impl Fn(&[u8]) -> bool) {
+    let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
+    let database = Database::open(dir.join(DATABASE)).unwrap();
+    let keys: Vec<Vec<u8>> = {
+        let table = database.begin_read().unwrap().open_table(definition).unwrap();
+        table
+            .iter()
+            .unwrap()
+            .map(|entry| entry.unwrap().0.value().to_vec())
+            .filter(|found| key(found))
+            .collect()
+    };
+    let transaction = database.begin_write().unwrap();
+    for key in keys {
+        transaction.open_table(definition).unwrap().remove(key.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_store_that_has_lost_its_identity_is_not_made_anew() {
+    let sound = Sound::new(7);
+    let dir = sound.copy();
+    lose(dir.path(), "meta", |key| key == b"identity");
+    let opened = Store::open(dir.path(), options(&sound.clock()));
+    if let Ok(store) = opened {
+        let lsn = store.snapshot().unwrap().lsn();
+        let stats = store.stats().unwrap();
+        assert_eq!(
+            lsn, sound.model.lsn,
+            "a store of {} bars and {} trades was begun anew",
+            stats.bars, stats.trades
+        );
+        panic!("a store without an identity was opened");
+    }
+}
+
+#[test]
+fn a_segment_that_the_manifest_has_lost_is_missed() {
+    let sound = Sound::new(7);
+    let dir = sound.copy();
+    let mut first = true;
+    lose(dir.path(), "segments", |_| true);
+    first &= sound.findings(dir.path()).unwrap() > 0;
+    assert!(first, "verify does not miss the bars of segments that the manifest does not name");
+    assert!(sound.findings(dir.path()).unwrap() > 0, "the second verify overlooks what the first one found");
+}
+
+#[test]
+fn a_sound_store_verifies_and_counts_what_it_holds() {
+    let sound = Sound::new(seed("a_sound_store_verifies_and_counts_what_it_holds"));
+    let dir = sound.copy();
+    let report = verify(dir.path(), options(&sound.clock())).unwrap();
+    let bars: usize = sound.model.bars.values().map(BTreeMap::len).sum();
+    assert_eq!((report.bars, report.trades), (bars as u64, sound.model.trades.len() as u64));
+    assert_eq!((report.positions, report.lsn), (sound.model.positions.len() as u64, sound.model.lsn));
+    assert_eq!(report.segments, sound.segments().len() as u64);
+    assert!(report.lsn > Lsn(0) && report.values > 0 && report.buckets > 0);
 }

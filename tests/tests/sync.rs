@@ -150,7 +150,7 @@ fn key(n: u32) -> PositionKey {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Commit(Operation),
+    Commit(Box<Operation>),
     Seal,
     Steps(u8),
     /// The process that replicates dies wherever it is.
@@ -183,7 +183,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
     ];
     prop_oneof![
-        6 => operation.prop_map(Event::Commit),
+        6 => operation.prop_map(|operation| Event::Commit(Box::new(operation))),
         1 => Just(Event::Seal),
         4 => (1..6_u8).prop_map(Event::Steps),
         2 => Just(Event::Kill),
@@ -203,7 +203,7 @@ proptest! {
         let mut replicator = Some(desk.replicator(page_bytes));
         for event in events {
             match event {
-                Event::Commit(operation) => desk.commit(operation),
+                Event::Commit(operation) => desk.commit(*operation),
                 Event::Seal => drop(desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap()),
                 Event::Steps(count) => {
                     for _ in 0..count {

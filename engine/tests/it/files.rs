@@ -45,3 +45,18 @@ fn a_published_set_holds_every_bar_once() {
     let merged = desk.store().publish(DAILY, &desk.dir.path().join("merged")).unwrap();
     assert_eq!((merged.linked, merged.written, merged.rows), (0, 1, 499));
 }
+
+#[test]
+fn a_missing_file_stops_the_reads_that_need_it_and_nothing_else() {
+    let mut desk = sealed();
+    desk.run(Operation::SetHeldDays { key: crate::common::key("000001.SZ"), days: 3 });
+    let file = desk.store().files(DAILY, Axis::Instrument).unwrap().files.remove(0);
+    std::fs::rename(&file, desk.dir.path().join("away")).unwrap();
+    desk.reopen();
+    assert!(desk.store().position(&crate::common::key("000001.SZ")).unwrap().is_some());
+    desk.run(put(daily("000099.SZ"), vec![bar(nth(11), 1.0)]));
+    let read = desk.store().snapshot().unwrap().bars(&daily("000001.SZ"), nth(0).label(), nth(9).label());
+    assert!(matches!(read, Err(barkeeper::ReadError::Segment(_))), "{read:?}");
+    std::fs::rename(desk.dir.path().join("away"), &file).unwrap();
+    desk.verify();
+}

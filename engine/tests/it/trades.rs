@@ -37,6 +37,9 @@ fn the_brokers_number_makes_a_fill_unique_in_an_account_and_day() {
     };
     assert_eq!(record(&desk, fill(1)), Outcome::Done);
     assert!(matches!(record(&desk, fill(2)), Outcome::TradeExists { trade_id: TradeId(1), .. }));
+    let other = Operation::RecordTrade(TradeRecord { quantity: decimal("5"), ..fill(4) });
+    let error = desk.store().commit(Batch::of(other)).unwrap_err();
+    assert!(matches!(error, CommitError::ExternalIdDiffers { first: TradeId(1), .. }), "{error}");
     assert_eq!(record(&desk, TradeRecord { trading_day: day("2024-01-03"), ..fill(3) }), Outcome::Done);
     assert_eq!(ids(&desk, &query()).len(), 2);
 }

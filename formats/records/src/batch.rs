@@ -59,7 +59,7 @@ pub struct ImportRecord {
 #[non_exhaustive]
 pub enum Operation {
     /// Appends a line to the trade log. A known `trade_id`, or a known `external_id` of the account and
-    /// day, writes nothing and answers [`Outcome::TradeExists`].
+    /// day, writes nothing and answers [`Outcome::TradeExists`]; with another content it is refused.
     RecordTrade(TradeRecord),
     /// Voids an earlier line by a new one.
     VoidTrade {

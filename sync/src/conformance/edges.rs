@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use barkeeper_records::{Bucket, Change, Digest, Row, Table, TradingDay, Value, limits};
+use barkeeper_records::{Bucket, Change, Digest, Row, Table, Timestamp, TradingDay, Value, limits};
 use barkeeper_storage::{row_hash, rowview};
 
 use super::sample::{
@@ -29,19 +29,8 @@ fn extreme_bars() -> Vec<(Vec<Value>, Vec<Value>)> {
         1.0 / 3.0,
     ];
     let period = limits::PERIOD_NS;
-    let instants = [
-        i64::MIN,
-        i64::MIN + 1,
-        -period - 1,
-        -period,
-        -period + 1,
-        -1,
-        0,
-        1,
-        period - 1,
-        period,
-        i64::MAX,
-    ];
+    let instants =
+        [i64::MIN, i64::MIN + 1, -period - 1, -period, -period + 1, -1, 0, 1, period - 1, period, i64::MAX];
     let mut bars = Vec::new();
     for instrument in ["000001.SZ", "000002.SZ", "BTC/USDT.BINANCE", "A.NYSE", "rb2410.SHFE", "RB2410.SHFE"] {
         let series = series(instrument, "1m");
@@ -71,11 +60,14 @@ fn extreme_rows() -> Vec<Row> {
     add(Table::Bars, extreme_bars());
     add(Table::Trades, extreme_trades());
     add(Table::Trades, vec![(trade(0), trade_values("a", 0, 0)), (trade(1), trade_values("A", -1, 1))]);
-    add(Table::Positions, vec![
-        position("国金证券-主", "000001.SZ", Some(f64::MAX)),
-        position("a'b", "000001.SZ", None),
-        position("A'b", "000001.SZ", Some(5e-324)),
-    ]);
+    add(
+        Table::Positions,
+        vec![
+            position("国金证券-主", "000001.SZ", Some(f64::MAX)),
+            position("a'b", "000001.SZ", None),
+            position("A'b", "000001.SZ", Some(5e-324)),
+        ],
+    );
     add(Table::Books, vec![book("é", -106_751), book("e\u{301}", 106_751), book("E", 0), book("a_%", -1)]);
     rows
 }
@@ -201,9 +193,10 @@ pub(super) fn what_cannot_be_kept_is_refused(remote: &Remote) -> Result<(), Fail
             Err(error) => return Err(error.into()),
             Ok(_) => {
                 // Kept, then: bit for bit, or it would differ for ever.
-                let bucket = rowview::bar_bucket(&series("000001.SZ", "1m"), Default::default());
+                let bucket = rowview::bar_bucket(&series("000001.SZ", "1m"), Timestamp::default());
                 let found = sink.rows(&bucket, None, 1)?.into_iter().next().map(|row| row.content);
-                let is_same = matches!(&found, Some(Content::Live(values)) if same_bits(values, &sent.values));
+                let is_same =
+                    matches!(&found, Some(Content::Live(values)) if same_bits(values, &sent.values));
                 expect_true("bits of an odd number", at >= 4 && is_same)?;
                 let buried = Row { version: small_version(9), ..tombstone(Table::Bars, key.clone(), 9, 1) };
                 sink.force(&crate::sink::Force { rows: &[buried], deletes: &[] })?;

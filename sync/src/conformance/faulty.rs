@@ -6,7 +6,9 @@ use barkeeper_records::{Bucket, Change, Cursor, Digest, Table, Timestamp, Value}
 
 use super::sample::{book, row};
 use crate::error::SinkError;
-use crate::sink::{Access, Applied, Force, Guarantee, Hello, Poisoned, RemoteRow, RemoteState, Shipment, Sink};
+use crate::sink::{
+    Access, Applied, Force, Guarantee, Hello, Poisoned, RemoteRow, RemoteState, Shipment, Sink,
+};
 
 /// What happens to the next shipment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +19,6 @@ pub enum Fault {
     Middle,
     /// It is applied, and the answer gets lost.
     After,
-
-
 }
 
 /// A shipment, kept.
@@ -37,6 +37,7 @@ struct Inner {
     next_fault: Option<Fault>,
     last: Option<Kept>,
     names_rows: bool,
+    loses_greeting: bool,
     shipments: u64,
 }
 
@@ -67,7 +68,14 @@ fn impossible() -> Change {
 impl Faulty {
     /// Passes on to a sink.
     pub fn new(sink: Box<dyn Sink>) -> Self {
-        let inner = Inner { sink, next_fault: None, last: None, names_rows: true, shipments: 0 };
+        let inner = Inner {
+            sink,
+            next_fault: None,
+            last: None,
+            names_rows: true,
+            loses_greeting: false,
+            shipments: 0,
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -78,6 +86,11 @@ impl Faulty {
     /// Lets the next shipment fail.
     pub fn fail_next(&self, fault: Fault) {
         self.lock().next_fault = Some(fault);
+    }
+
+    /// Lets the next handshake reach the target and its answer get lost.
+    pub fn lose_next_greeting(&self) {
+        self.lock().loses_greeting = true;
     }
 
     /// From now on a refused row is not named, as by a server that takes many rows in one statement.
@@ -148,7 +161,13 @@ impl Sink for Faulty {
     }
 
     fn handshake(&mut self, hello: &Hello) -> Result<RemoteState, SinkError> {
-        self.lock().sink.handshake(hello)
+        let mut inner = self.lock();
+        let done = inner.sink.handshake(hello);
+        if std::mem::take(&mut inner.loses_greeting) && done.is_ok() {
+            inner.sink.close();
+            return Err(broken());
+        }
+        done
     }
 
     fn observe(&mut self, store_id: u128) -> Result<Option<RemoteState>, SinkError> {

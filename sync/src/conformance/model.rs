@@ -1,7 +1,8 @@
 //! `MemoryFeed`: a store's change log and rows in memory, the oracle of tests.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barkeeper_records::{
@@ -68,6 +69,7 @@ struct Inner {
     head: Lsn,
     head_chain: u64,
     touched: BTreeMap<Bucket, Lsn>,
+    members: BTreeMap<Bucket, BTreeSet<Key>>,
     targets: BTreeMap<String, Lsn>,
 }
 
@@ -98,6 +100,7 @@ impl MemoryFeed {
             head: Lsn(0),
             head_chain: 0,
             touched: BTreeMap::new(),
+            members: BTreeMap::new(),
             targets: BTreeMap::new(),
         };
         Arc::new(Self { inner: Mutex::new(inner) })
@@ -135,8 +138,9 @@ impl MemoryFeed {
                     let key = Key(table, key);
                     let same = |row: &Row| !row.deleted && row.row_hash == row_hash && row.values == values;
                     if !inner.rows.get(&key).is_some_and(same) {
-                        let row = Row { table, key: key.1.clone(), values, version, deleted: false, lsn, row_hash };
-                        entries.push(inner.put(key, row));
+                        let row =
+                            Row { table, key: key.1.clone(), values, version, deleted: false, lsn, row_hash };
+                        entries.push(inner.put(row));
                     }
                 }
                 Write::Delete(table, key) => {
@@ -182,44 +186,48 @@ impl MemoryFeed {
 }
 
 impl Inner {
-    fn touch(&mut self, row: &Row, lsn: Lsn) {
+    /// Takes a row out of its bucket, or into it.
+    fn touch(&mut self, row: &Row, lsn: Lsn, is_in: bool) {
         if let Some(bucket) = rowview::bucket_of(row) {
+            let key = Key(row.table, row.key.clone());
+            let members = self.members.entry(bucket.clone()).or_default();
+            if is_in {
+                members.insert(key)
+            } else {
+                members.remove(&key)
+            };
             self.touched.insert(bucket, lsn);
         }
     }
 
-    fn put(&mut self, key: Key, row: Row) -> Entry {
-        self.touch(&row, row.lsn);
-        if let Some(old) = self.rows.insert(key.clone(), row) {
-            let lsn = self.head.0 + 1;
-            self.touch(&old, Lsn(lsn));
+    fn put(&mut self, row: Row) -> Entry {
+        let key = Key(row.table, row.key.clone());
+        self.touch(&row, row.lsn, true);
+        let (lsn, bucket) = (row.lsn, rowview::bucket_of(&row));
+        if let Some(old) = self.rows.insert(key.clone(), row)
+            && rowview::bucket_of(&old) != bucket
+        {
+            self.touch(&old, lsn, false);
         }
         Entry::Row(key)
     }
 
     fn bury(&mut self, key: Key, version: Version, lsn: Lsn) -> Entry {
-        let row = Row {
-            table: key.0,
-            key: key.1.clone(),
-            values: Vec::new(),
-            version,
-            deleted: true,
-            lsn,
-            row_hash: 0,
-        };
-        self.put(key, row)
+        let Key(table, key) = key;
+        self.put(Row { table, key, values: Vec::new(), version, deleted: true, lsn, row_hash: 0 })
     }
 
     fn hide(&mut self, range: RangeTombstone) -> Option<Entry> {
         if range.from >= range.to {
             return None;
         }
-        let (from, to) = (rowview::bar_key(&range.series, range.from), rowview::bar_key(&range.series, range.to));
+        let (from, to) =
+            (rowview::bar_key(&range.series, range.from), rowview::bar_key(&range.series, range.to));
         let bounds = Key(Table::Bars, from)..Key(Table::Bars, to);
         let hidden: Vec<Key> = self.rows.range(bounds).map(|(key, _)| key.clone()).collect();
         for key in hidden {
             if let Some(row) = self.rows.remove(&key) {
-                self.touch(&row, range.lsn);
+                self.touch(&row, range.lsn, false);
             }
         }
         self.ranges.push(range);
@@ -228,7 +236,8 @@ impl Inner {
 
     fn log(&mut self, lsn: Lsn, entries: Vec<Entry>) {
         self.head = lsn;
-        self.head_chain = chain(self.head_chain, lsn.0, format!("{entries:?} {:?}", self.hlc.last()).as_bytes());
+        self.head_chain =
+            chain(self.head_chain, lsn.0, format!("{entries:?} {:?}", self.hlc.last()).as_bytes());
         self.log.push_back(Record { lsn, chain: self.head_chain, entries });
     }
 
@@ -357,11 +366,20 @@ impl ChangeFeed for MemoryFeed {
         Ok(self.lock().digests(table).into_values().collect())
     }
 
-    fn bucket_rows(&self, bucket: &Bucket, after: Option<&[Value]>, limit: usize) -> Result<Vec<Row>, FeedError> {
+    fn bucket_rows(
+        &self,
+        bucket: &Bucket,
+        after: Option<&[Value]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, FeedError> {
         let inner = self.lock();
-        let behind = |row: &&Row| after.is_none_or(|after| compare_keys(&row.key, after).is_gt());
-        let of_bucket = |row: &&Row| rowview::bucket_of(row).as_ref() == Some(bucket);
-        Ok(inner.of_table(bucket.table).filter(behind).filter(of_bucket).take(limit).cloned().collect())
+        let Some(members) = inner.members.get(bucket) else { return Ok(Vec::new()) };
+        let from = match after {
+            Some(after) => Bound::Excluded(Key(bucket.table, after.to_vec())),
+            None => Bound::Unbounded,
+        };
+        let rows = members.range((from, Bound::Unbounded)).filter_map(|key| inner.rows.get(key));
+        Ok(rows.take(limit).cloned().collect())
     }
 
     fn rows(&self, table: Table, keys: &[Vec<Value>]) -> Result<Vec<Option<Row>>, FeedError> {
@@ -383,7 +401,7 @@ impl ChangeFeed for MemoryFeed {
         for key in keys {
             let key = Key(table, key.clone());
             let entry = match inner.rows.get(&key).cloned() {
-                Some(row) => inner.put(key, Row { version, lsn, ..row }),
+                Some(row) => inner.put(Row { version, lsn, ..row }),
                 None => inner.bury(key, version, lsn),
             };
             entries.push(entry);

@@ -1,8 +1,7 @@
 //! Rows to try sinks with, the extreme ones among them.
 
 use barkeeper_records::{
-    AdjustmentTag, Lsn, Row, SeriesKey, Table, Timestamp, TradeId, TradingDay, Value,
-    Version,
+    AdjustmentTag, Lsn, Row, SeriesKey, Table, Timestamp, TradeId, TradingDay, Value, Version,
 };
 use barkeeper_storage::{row_hash, rowview};
 
@@ -65,7 +64,7 @@ pub fn trade_values(account: &str, ts: i64, price: i128) -> Vec<Value> {
         Value::Int(ts),
         Value::Day(TradingDay::default()),
         Value::Decimal(price),
-        Value::Decimal(100_00000000),
+        Value::Decimal(10_000_000_000),
         Value::Null,
         Value::Null,
         text("浦发银行"),
@@ -100,7 +99,16 @@ pub fn book(account: &str, days: i32) -> (Vec<Value>, Vec<Value>) {
 /// Trades whose texts and numbers are as odd as a store lets them be.
 pub fn extreme_trades() -> Vec<(Vec<Value>, Vec<Value>)> {
     let widest = 10_i128.pow(28) - 1;
-    let texts = ["", " ", "'; DROP TABLE bk_trades; --", "\"\\\t\r\n%_", "平安银行🐉e\u{301}\u{ffff}", "NULL", "0", "a\0b"];
+    let texts = [
+        "",
+        " ",
+        "'; DROP TABLE bk_trades; --",
+        "\"\\\t\r\n%_",
+        "平安银行🐉e\u{301}\u{ffff}",
+        "NULL",
+        "0",
+        "a\0b",
+    ];
     let numbers = [widest, -widest, 0, 1, -1, 123_456_789, 10_i128.pow(20), -50_000_000];
     let mut trades = Vec::new();
     for (at, (odd, number)) in texts.into_iter().zip(numbers).enumerate() {

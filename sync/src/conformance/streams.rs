@@ -42,7 +42,12 @@ pub(super) const fn at(lsn: u64) -> Cursor {
 }
 
 /// Ships changes from one LSN to another; the chain is ten times the LSN.
-pub(super) fn ship(sink: &mut dyn Sink, changes: &[Change], from: u64, to: u64) -> Result<Applied, SinkError> {
+pub(super) fn ship(
+    sink: &mut dyn Sink,
+    changes: &[Change],
+    from: u64,
+    to: u64,
+) -> Result<Applied, SinkError> {
     let (expected, next) = (at(from), at(to));
     let chain = to * 10;
     sink.apply(&Shipment { expected: &expected, changes, poison: &[], next: &next, chain, at: NOW })
@@ -85,7 +90,11 @@ pub(super) fn a_lost_acknowledgement_is_found(remote: &Remote) -> Result<(), Fai
     let (mut sink, state) = greeted(remote)?;
     expect("the watermark at the handshake", &(state.cursor, state.chain), &(at(7), 70))?;
     expect("the database", &state.incarnation, &first.incarnation)?;
-    expect("the shipment again", &ship(&mut *sink, &bars(3), 0, 7)?, &Applied::AlreadyThere { stands: at(7) })?;
+    expect(
+        "the shipment again",
+        &ship(&mut *sink, &bars(3), 0, 7)?,
+        &Applied::AlreadyThere { stands: at(7) },
+    )?;
     expect("live rows", &live(&mut *sink, Table::Bars)?, &3)
 }
 
@@ -114,7 +123,8 @@ pub(super) fn a_zombie_is_fenced(remote: &Remote) -> Result<(), Failure> {
     heir.handshake(&hello(claim(2, 22), Some(claim(1, 11))))?;
     let error = expect_error("a late shipment of the process before", ship(&mut *zombie, &bars(4), 1, 2))?;
     expect_true("that it is fenced", matches!(error, SinkError::Fenced { held } if held == claim(2, 22)))?;
-    let error = expect_error("a late forced write", zombie.force(&crate::sink::Force { rows: &[], deletes: &[] }))?;
+    let error =
+        expect_error("a late forced write", zombie.force(&crate::sink::Force { rows: &[], deletes: &[] }))?;
     expect_true("that it is fenced too", matches!(error, SinkError::Fenced { .. }))?;
     expect("the heir's shipment", &ship(&mut *heir, &bars(2), 1, 2)?, &Applied::Now)?;
     expect("live rows", &live(&mut *heir, Table::Bars)?, &2)
@@ -128,7 +138,8 @@ pub(super) fn a_copied_folder_is_fenced(remote: &Remote) -> Result<(), Failure> 
     original.handshake(&hello(claim(2, 22), Some(claim(1, 11))))?;
     let mut copy = (remote.open)();
     copy.connect(Access::Write)?;
-    let error = expect_error("the copy's handshake", copy.handshake(&hello(claim(2, 23), Some(claim(1, 11)))))?;
+    let error =
+        expect_error("the copy's handshake", copy.handshake(&hello(claim(2, 23), Some(claim(1, 11)))))?;
     expect_true("that it is fenced", matches!(error, SinkError::Fenced { held } if held == claim(2, 22)))?;
     expect("the original's shipment", &ship(&mut *original, &bars(2), 0, 1)?, &Applied::Now)?;
     // A person decides for the copy.

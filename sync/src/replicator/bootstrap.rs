@@ -108,11 +108,7 @@ impl Replicator {
     }
 
     /// Rows of the next buckets, up to a page.
-    fn read_page(
-        &self,
-        buckets: &VecDeque<Bucket>,
-        behind: Option<Vec<Value>>,
-    ) -> Result<CopyPage, Trouble> {
+    fn read_page(&self, buckets: &VecDeque<Bucket>, behind: Option<Vec<Value>>) -> Result<CopyPage, Trouble> {
         let mut page = CopyPage { changes: Vec::new(), finished: 0, behind };
         let mut bytes = 0;
         while let Some(bucket) = buckets.get(page.finished) {

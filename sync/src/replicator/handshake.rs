@@ -23,16 +23,15 @@ impl Replicator {
     pub(super) fn greet(&mut self) -> Result<Step, Trouble> {
         let identity = self.feed.identity()?;
         let mut memory = self.memory.load(identity.store_id)?;
-        let claim = match self.claim.filter(|claim| claim.epoch == identity.epoch) {
-            Some(claim) => claim,
-            None => {
-                let owner = self.random.wide();
-                let claim = memory.ask(identity.epoch, owner);
-                // Written down before asking: if the answer gets lost, the claim is known to be ours.
-                self.memory.save(&memory)?;
-                self.claim = Some(claim);
-                claim
-            }
+        let claim = if let Some(claim) = self.claim.filter(|claim| claim.epoch == identity.epoch) {
+            claim
+        } else {
+            let owner = self.random.wide();
+            let claim = memory.ask(identity.epoch, owner);
+            // Written down before asking: if the answer gets lost, the claim is known to be ours.
+            self.memory.save(&memory)?;
+            self.claim = Some(claim);
+            claim
         };
         let mut hello = Hello {
             store_id: identity.store_id,
@@ -46,7 +45,9 @@ impl Replicator {
         };
         hello.unanswered.retain(|asked| *asked != claim);
         let remote = self.sink.handshake(&hello)?;
-        if memory.confirmed != Some(remote.claim) || memory.incarnation.as_deref() != Some(&remote.incarnation) {
+        if memory.confirmed != Some(remote.claim)
+            || memory.incarnation.as_deref() != Some(&remote.incarnation)
+        {
             memory.confirm(remote.claim, &remote.incarnation);
             self.memory.save(&memory)?;
         }

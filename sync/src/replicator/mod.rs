@@ -32,7 +32,7 @@ use crate::state::{ErrorNote, Fork, Mode, QuarantineReason, State, TargetStatus,
 const HISTORY: usize = 32;
 /// Rows that a target may refuse before a person has to look.
 const POISON_LIMIT: u64 = 100;
-/// A target that stands elsewhere so often in a row is left alone for a while.
+/// A target that is not where it said so often in a row is left alone for a while.
 const ELSEWHERE_LIMIT: u32 = 3;
 
 /// How to replicate.
@@ -329,7 +329,11 @@ impl Replicator {
 
     /// Works until the target is current, `stop` is set, or nothing can be done; calls `progress` after
     /// each unit of work. `stop` takes effect between two units, within 3 s.
-    pub fn run_until_current(&mut self, stop: &AtomicBool, progress: &mut dyn FnMut(&Step, &Self)) -> Reached {
+    pub fn run_until_current(
+        &mut self,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&Step, &Self),
+    ) -> Reached {
         loop {
             if stop.load(Relaxed) {
                 return Reached::Stopped;
@@ -408,7 +412,7 @@ impl Replicator {
             Trouble::Quarantine { reason, .. } => self.quarantine(reason, &text),
             Trouble::Feed(FeedError::Trimmed { .. }) => {
                 self.plan = None;
-                self.go(State::Connecting, "the log was trimmed behind the target");
+                self.greet_again(&text);
             }
             Trouble::Feed(FeedError::Ahead { head, .. }) => {
                 let there = self.at.lsn;
@@ -420,21 +424,16 @@ impl Replicator {
             Trouble::Memory(MemoryError::Content { .. } | MemoryError::Format { .. }) => {
                 self.quarantine(QuarantineReason::Memory, &text);
             }
-            Trouble::Feed(_) | Trouble::Memory(_) | Trouble::Order(_) | Trouble::Stopped => self.degrade(&text),
+            Trouble::Feed(_) | Trouble::Memory(_) | Trouble::Order(_) | Trouble::Stopped => {
+                self.degrade(&text);
+            }
         }
     }
 
     fn fail_at_target(&mut self, error: &SinkError, text: &str) {
         match error.class() {
             ErrorClass::Temporary | ErrorClass::Poison => self.degrade(text),
-            ErrorClass::Elsewhere => {
-                self.elsewhere += 1;
-                if self.elsewhere >= ELSEWHERE_LIMIT {
-                    self.degrade(text);
-                } else {
-                    self.go(State::Connecting, text);
-                }
-            }
+            ErrorClass::Elsewhere => self.greet_again(text),
             ErrorClass::Fenced => {
                 if let SinkError::Fenced { held } = error {
                     self.quarantine(QuarantineReason::Forked(Fork::OtherCopy { held: *held }), text);
@@ -451,6 +450,16 @@ impl Replicator {
                 };
                 self.quarantine(reason, text);
             }
+        }
+    }
+
+    /// The handshake finds out where the target stands; if that does not help, it is left alone.
+    fn greet_again(&mut self, why: &str) {
+        self.elsewhere += 1;
+        if self.elsewhere >= ELSEWHERE_LIMIT {
+            self.degrade(why);
+        } else {
+            self.go(State::Connecting, why);
         }
     }
 

@@ -122,15 +122,13 @@ fn split<'a>(
     waiting: &mut Vec<&'a [Change]>,
 ) {
     let known = if stretch.len() == 1 { Some(0) } else { refused };
-    let (before, behind) = match known.and_then(|at| Some((at, stretch.get(at)?))) {
-        Some((at, change)) => {
-            poison.push(Poisoned { change: change.clone(), reason });
-            (stretch.get(..at), stretch.get(at + 1..))
-        }
-        None => {
-            let (before, behind) = stretch.split_at(stretch.len() / 2);
-            (Some(before), Some(behind))
-        }
+    let known = known.and_then(|at| Some((at, stretch.get(at)?)));
+    let (before, behind) = if let Some((at, change)) = known {
+        poison.push(Poisoned { change: change.clone(), reason });
+        (stretch.get(..at), stretch.get(at + 1..))
+    } else {
+        let (before, behind) = stretch.split_at(stretch.len() / 2);
+        (Some(before), Some(behind))
     };
     waiting.extend([behind, before].into_iter().flatten().filter(|part| !part.is_empty()));
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use barkeeper_records::Change;
 
-use super::{Replicator, Reached, Resolution, Step, Trouble};
+use super::{Reached, Replicator, Resolution, Step, Trouble};
 use crate::check::{CheckError, CheckOptions, Checker};
 use crate::compare::compare;
 use crate::memory::MemoryError;
@@ -71,7 +71,10 @@ impl Replicator {
             let (differences, rows) = (worst.kinds.total(), worst.size());
             let why = format!("{differences} of {rows} rows differ in bucket {}", worst.bucket);
             self.note_check(Verdict::Differ);
-            return Err(Trouble::Quarantine { reason: QuarantineReason::Divergence { differences, rows }, why });
+            return Err(Trouble::Quarantine {
+                reason: QuarantineReason::Divergence { differences, rows },
+                why,
+            });
         }
         if is_replicating && self.ship_again(&report.differing, stop)? {
             report = self.compare_digests(stop)?;
@@ -90,9 +93,22 @@ impl Replicator {
     }
 
     fn compare_digests(&mut self, stop: &AtomicBool) -> Result<CheckReport, Trouble> {
+        self.look()?;
         let mut checker = Checker::new(CheckOptions { deep: false, list: 0 });
         checker.round(self.feed.as_ref(), self.sink.as_mut(), stop)?;
         Ok(checker.report())
+    }
+
+    /// Takes from the target what the status says of it.
+    fn look(&mut self) -> Result<(), Trouble> {
+        let identity = self.feed.identity()?;
+        if let Some(state) = self.sink.observe(identity.store_id)? {
+            self.poisoned = state.poisoned;
+            if self.options.mode == Mode::VerifyOnly {
+                self.at = state.cursor;
+            }
+        }
+        Ok(())
     }
 
     fn note_check(&mut self, verdict: Verdict) {
@@ -131,7 +147,11 @@ impl Replicator {
     ///
     /// # Errors
     /// `Check`, `NotCurrent`.
-    pub fn check(&mut self, options: &CheckOptions, stop: &AtomicBool) -> Result<CheckReport, ReplicatorError> {
+    pub fn check(
+        &mut self,
+        options: &CheckOptions,
+        stop: &AtomicBool,
+    ) -> Result<CheckReport, ReplicatorError> {
         let mut checker = Checker::new(options.clone());
         let is_blocked = matches!(self.state, State::LocalOnly | State::Quarantine(_));
         if self.options.mode != Mode::Replicate || is_blocked {
@@ -150,7 +170,12 @@ impl Replicator {
         Ok(report)
     }
 
-    fn rounds(&mut self, checker: &mut Checker, stop: &AtomicBool, ship: bool) -> Result<(), ReplicatorError> {
+    fn rounds(
+        &mut self,
+        checker: &mut Checker,
+        stop: &AtomicBool,
+        ship: bool,
+    ) -> Result<(), ReplicatorError> {
         for _ in 0..ROUNDS {
             if ship {
                 self.make_current(stop)?;
@@ -186,10 +211,10 @@ impl Replicator {
         if self.options.mode != Mode::Replicate {
             return Err(ReplicatorError::Mode { mode: self.options.mode });
         }
-        let divergence = QuarantineReason::Divergence { differences: 0, rows: 0 };
-        if let State::Quarantine(reason) = &self.state
-            && std::mem::discriminant(reason) == std::mem::discriminant(&divergence)
-        {
+        let mendable = |reason: &QuarantineReason| {
+            matches!(reason, QuarantineReason::Divergence { .. } | QuarantineReason::Poison { .. })
+        };
+        if matches!(&self.state, State::Quarantine(reason) if mendable(reason)) {
             self.resolve(Resolution::Retry)?;
         }
         let before = self.check(&CheckOptions { deep: true, list: 0 }, stop)?;
@@ -200,6 +225,9 @@ impl Replicator {
             return Ok((done, before));
         }
         let after = self.check(&CheckOptions::default(), stop)?;
+        if let Err(trouble) = self.look() {
+            self.fail(trouble);
+        }
         Ok((done, after))
     }
 }

@@ -17,12 +17,18 @@ impl During {
         let Self { action, busy_ms: waited_ms } = self;
         let source = Box::new(error);
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SinkError::Busy { action, waited_ms },
-            Some(ErrorCode::DiskFull) => SinkError::Full { action, source },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SinkError::Damaged { action, source },
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-                SinkError::Denied { action, source }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                SinkError::Busy { action, waited_ms }
             }
+            Some(ErrorCode::DiskFull) => SinkError::Full { action, source },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                SinkError::Damaged { action, source }
+            }
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => SinkError::Denied { action, source },
             // A table that went away under the connection is found, and made again, by the handshake.
             _ => SinkError::Unreachable { action, source },
         }

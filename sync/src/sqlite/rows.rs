@@ -82,7 +82,9 @@ impl Writer {
         for rows in order.chunk_by(|(_, a), (_, b)| a.table == b.table) {
             let Some((_, first)) = rows.first() else { continue };
             let Some(place) = Self::place(first.table) else { continue };
-            let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else { continue };
+            let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else {
+                continue;
+            };
             let mut statement =
                 transaction.prepare_cached(&sql.upsert).map_err(|error| during.error(error))?;
             for (at, row) in rows {
@@ -103,7 +105,9 @@ impl Writer {
         during: During,
     ) -> Result<(), SinkError> {
         let Some(place) = Self::place(row.table) else { return Ok(()) };
-        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else { return Ok(()) };
+        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else {
+            return Ok(());
+        };
         let mut statement = transaction.prepare_cached(&sql.force).map_err(|error| during.error(error))?;
         bind_row(&mut statement, sql, local.as_mut(), &mut self.text, row)
             .and_then(|()| Ok(statement.raw_execute()?))
@@ -121,14 +125,18 @@ impl Writer {
     ) -> rusqlite::Result<Vec<RemoteRow>> {
         let mut all = Vec::new();
         let Some(place) = Self::place(bucket.table) else { return Ok(all) };
-        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else { return Ok(all) };
+        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else {
+            return Ok(all);
+        };
         let Pages::Series { page, next } = &sql.pages else { return Ok(all) };
         let (mut page, mut next) = (connection.prepare_cached(page)?, connection.prepare_cached(next)?);
         let (first, last) = period_bounds(bucket.period);
         let below = format!("{}{ABOVE}", group.prefix);
         let SeriesGroup { interval, adjustment, prefix } = group;
         let mut here = match after {
-            Some([_, _, Value::Text(instrument), Value::Int(ts)]) => Some((instrument.clone(), ts.checked_add(1))),
+            Some([_, _, Value::Text(instrument), Value::Int(ts)]) => {
+                Some((instrument.clone(), ts.checked_add(1)))
+            }
             _ => None,
         };
         let mut from = prefix.to_owned();
@@ -166,7 +174,9 @@ impl Writer {
     ) -> rusqlite::Result<Vec<RemoteRow>> {
         let mut all = Vec::new();
         let Some(place) = Self::place(bucket.table) else { return Ok(all) };
-        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else { return Ok(all) };
+        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else {
+            return Ok(all);
+        };
         let Pages::Plain { first, behind } = &sql.pages else { return Ok(all) };
         let mut statement = connection.prepare_cached(if after.is_some() { behind } else { first })?;
         statement.raw_bind_parameter(1, &bucket.group)?;
@@ -188,7 +198,11 @@ impl Writer {
 }
 
 /// Binds the values of a key from a place on; answers the place behind them.
-pub(super) fn bind_key(statement: &mut Statement<'_>, mut at: usize, key: &[Value]) -> rusqlite::Result<usize> {
+pub(super) fn bind_key(
+    statement: &mut Statement<'_>,
+    mut at: usize,
+    key: &[Value],
+) -> rusqlite::Result<usize> {
     for value in key {
         match value {
             Value::Int(number) => statement.raw_bind_parameter(at, number)?,
@@ -267,7 +281,9 @@ fn bind_value(
         (ColumnKind::Ascii | ColumnKind::Text, Value::Text(one)) => {
             statement.raw_bind_parameter(at, one.as_str())?;
         }
-        (ColumnKind::Int | ColumnKind::Nanos, Value::Int(number)) => statement.raw_bind_parameter(at, number)?,
+        (ColumnKind::Int | ColumnKind::Nanos, Value::Int(number)) => {
+            statement.raw_bind_parameter(at, number)?;
+        }
         (ColumnKind::Double, Value::Double(number)) => {
             if !number.is_finite() || (*number == 0.0 && number.is_sign_negative()) {
                 return Err(Fault::Value(format!("SQLite does not keep {number:?}")));
@@ -335,7 +351,11 @@ fn read_row(
         if !is_ours && foreign.is_none() {
             foreign = Some(column.name);
         }
-        if is_key { key.push(value) } else { values.push(value) }
+        if is_key {
+            key.push(value);
+        } else {
+            values.push(value);
+        }
         at += 1;
         if column.kind == ColumnKind::Nanos {
             local_at = Some(at);

@@ -178,8 +178,11 @@ impl TableSql {
 
 fn create(schema: &TableSchema) -> String {
     let mut lines = Vec::new();
-    for (column, is_key) in
-        schema.key.iter().map(|column| (column, true)).chain(schema.values.iter().map(|column| (column, false)))
+    for (column, is_key) in schema
+        .key
+        .iter()
+        .map(|column| (column, true))
+        .chain(schema.values.iter().map(|column| (column, false)))
     {
         lines.push(column_line(column, is_key));
         if column.kind == ColumnKind::Nanos {
@@ -402,7 +405,9 @@ fn check_columns(transaction: &Transaction<'_>, sql: &TableSql, during: During) 
             Some((_, found, _)) if found == expected => {}
             Some((_, found, _)) => {
                 let (found, expected) = (found.clone(), expected.to_owned());
-                return Err(SchemaFault::Type { table: table(), column: column.to_owned(), found, expected }.into());
+                return Err(
+                    SchemaFault::Type { table: table(), column: column.to_owned(), found, expected }.into()
+                );
             }
             None if BOOKKEEPING.iter().any(|(name, ..)| *name == column) => {
                 return Err(SchemaFault::Missing { table: table(), column: column.to_owned() }.into());

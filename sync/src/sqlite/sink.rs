@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use barkeeper_records::{Bucket, Change, Cursor, Digest, Lsn, RangeTombstone, Table, Timestamp, Value};
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::config::{ConfigError, SqliteConfig};
 use super::error::During;
@@ -16,7 +14,9 @@ use crate::bucket::{SeriesGroup, Shape};
 use crate::claim::{Claim, ClaimDecision};
 use crate::error::SinkError;
 use crate::json;
-use crate::sink::{Access, Applied, Force, Guarantee, Hello, RemoteRow, RemoteState, Shipment, Sink, tombstone_version};
+use crate::sink::{
+    Access, Applied, Force, Guarantee, Hello, RemoteRow, RemoteState, Shipment, Sink, tombstone_version,
+};
 
 /// Statements that stay prepared: six for each table and a few more.
 const STATEMENTS: usize = 64;
@@ -31,13 +31,16 @@ pub struct SqliteSink {
     writer: Writer,
 }
 
+/// Table and key of a change that was refused.
+type Subject = (&'static str, String);
+
 /// The stream that was taken by the last handshake.
 #[derive(Debug)]
 struct Stream {
     name: String,
     claim: Claim,
-    /// Table and key of the changes in `bk_poison`.
-    poison: HashSet<(&'static str, String)>,
+    /// What stands in `bk_poison`.
+    poison: HashSet<Subject>,
 }
 
 /// A row of `bk_sync`.
@@ -98,21 +101,21 @@ impl SqliteSink {
         &mut self,
         action: &'static str,
     ) -> Result<(&mut Connection, &mut Stream, &mut Writer), SinkError> {
-        let connection = self.connection.as_mut().ok_or(SinkError::NotReady { action, before: "connecting" })?;
+        let connection =
+            self.connection.as_mut().ok_or(SinkError::NotReady { action, before: "connecting" })?;
         let stream = self.stream.as_mut().ok_or(SinkError::NotReady { action, before: "the handshake" })?;
         Ok((connection, stream, &mut self.writer))
     }
 
     fn reader(&mut self, action: &'static str) -> Result<(&Connection, &mut Writer), SinkError> {
-        let connection = self.connection.as_ref().ok_or(SinkError::NotReady { action, before: "connecting" })?;
+        let connection =
+            self.connection.as_ref().ok_or(SinkError::NotReady { action, before: "connecting" })?;
         Ok((connection, &mut self.writer))
     }
 }
 
 fn begin(connection: &mut Connection, during: During) -> Result<Transaction<'_>, SinkError> {
-    connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| during.error(error))
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| during.error(error))
 }
 
 fn watermark(connection: &Connection, stream: &str, during: During) -> Result<Option<Watermark>, SinkError> {
@@ -173,7 +176,8 @@ impl Sink for SqliteSink {
         let during = self.during(action);
         let fail = |error| during.error(error);
         self.stream = None;
-        let connection = self.connection.as_mut().ok_or(SinkError::NotReady { action, before: "connecting" })?;
+        let connection =
+            self.connection.as_mut().ok_or(SinkError::NotReady { action, before: "connecting" })?;
         let transaction = begin(connection, during)?;
         let known = schema::meta(&transaction, during)?;
         if let Some(expected) = &hello.incarnation
@@ -183,8 +187,8 @@ impl Sink for SqliteSink {
             return Err(SinkError::OtherDatabase { expected: expected.clone(), found });
         }
         schema::make_tables(&transaction, &self.writer.tables, during)?;
-        let (incarnation, schema_version) =
-            schema::meta(&transaction, during)?.ok_or_else(|| schema::bookkeeping("bk_meta", "incarnation"))?;
+        let (incarnation, schema_version) = schema::meta(&transaction, during)?
+            .ok_or_else(|| schema::bookkeeping("bk_meta", "incarnation"))?;
         let name = stream_name(hello.store_id);
         let taken = "SELECT \"stream\" FROM \"bk_sync\" WHERE \"device\" = ?1 AND \"stream\" <> ?2";
         let other = transaction.query_row(taken, params![hello.device, name], |row| row.get(0)).optional();
@@ -192,7 +196,8 @@ impl Sink for SqliteSink {
             return Err(SinkError::DeviceTaken { device: hello.device, store });
         }
         take(&transaction, &name, hello, during)?;
-        let mark = watermark(&transaction, &name, during)?.ok_or_else(|| schema::bookkeeping("bk_sync", "stream"))?;
+        let mark = watermark(&transaction, &name, during)?
+            .ok_or_else(|| schema::bookkeeping("bk_sync", "stream"))?;
         let other_devices = other_devices(&transaction, &name).map_err(fail)?;
         let poison = poison(&transaction, &name).map_err(fail)?;
         transaction.commit().map_err(fail)?;
@@ -253,8 +258,9 @@ impl Sink for SqliteSink {
                 _ => writer.put_all(&transaction, shipment.changes, run, during)?,
             }
         }
-        let well = healed(stream, shipment);
-        note_poison(&transaction, stream, shipment, &well).map_err(fail)?;
+        let well = healed(stream, shipment.changes.iter().map(json::subject));
+        forget_poison(&transaction, stream, &well).map_err(fail)?;
+        note_poison(&transaction, stream, shipment).map_err(fail)?;
         if shipment.next != shipment.expected {
             move_watermark(&transaction, stream, shipment.next, shipment.chain, shipment.at).map_err(fail)?;
         }
@@ -318,7 +324,12 @@ impl Sink for SqliteSink {
             let mut statement = transaction.prepare_cached(&sql.remove).map_err(fail)?;
             bind_key(&mut statement, 1, key).and_then(|_| statement.raw_execute()).map_err(fail)?;
         }
-        transaction.commit().map_err(fail)
+        let subjects = force.rows.iter().map(|row| json::subject_of(row.table, &row.key));
+        let well = healed(stream, subjects);
+        forget_poison(&transaction, stream, &well).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+        stream.poison.retain(|subject| !well.contains(subject));
+        Ok(())
     }
 
     fn rewind(&mut self, cursor: &Cursor, chain: u64, at: Timestamp) -> Result<(), SinkError> {
@@ -362,7 +373,14 @@ fn take(transaction: &Transaction<'_>, name: &str, hello: &Hello, during: During
     let standing = watermark(transaction, name, during)?;
     let held = standing.map(|mark| mark.claim);
     let Claim { epoch, generation, owner } = hello.claim;
-    let claim = params![name, hello.device, epoch as i64, generation as i64, stream_name(owner), hello.at.to_string()];
+    let claim = params![
+        name,
+        hello.device,
+        epoch as i64,
+        generation as i64,
+        stream_name(owner),
+        hello.at.to_string()
+    ];
     let sql = match (ClaimDecision::of(held.as_ref(), hello), held) {
         (ClaimDecision::Fenced, Some(held)) => return Err(SinkError::Fenced { held }),
         (_, Some(_)) => {
@@ -377,7 +395,7 @@ fn take(transaction: &Transaction<'_>, name: &str, hello: &Hello, during: During
     transaction.execute(sql, claim).map(|_| ()).map_err(|error| during.error(error))
 }
 
-fn poison(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<(&'static str, String)>> {
+fn poison(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<Subject>> {
     if !schema::exists(connection, "bk_poison")? {
         return Ok(HashSet::new());
     }
@@ -393,26 +411,31 @@ fn poison(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<(&'
     Ok(all)
 }
 
-/// What was poison and was applied now.
-fn healed(stream: &Stream, shipment: &Shipment<'_>) -> HashSet<(&'static str, String)> {
+/// Table and key of what was poison and was applied now.
+fn healed(stream: &Stream, subjects: impl Iterator<Item = Subject>) -> HashSet<Subject> {
     if stream.poison.is_empty() {
         return HashSet::new();
     }
-    let subjects = shipment.changes.iter().map(json::subject);
     subjects.filter(|subject| stream.poison.contains(subject)).collect()
+}
+
+fn forget_poison(
+    transaction: &Transaction<'_>,
+    stream: &Stream,
+    healed: &HashSet<Subject>,
+) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM \"bk_poison\" WHERE \"stream\" = ?1 AND \"table_name\" = ?2 AND \"row_key\" = ?3";
+    for (table, key) in healed {
+        transaction.prepare_cached(sql)?.execute(params![stream.name, table, key])?;
+    }
+    Ok(())
 }
 
 fn note_poison(
     transaction: &Transaction<'_>,
     stream: &Stream,
     shipment: &Shipment<'_>,
-    healed: &HashSet<(&'static str, String)>,
 ) -> rusqlite::Result<()> {
-    for (table, key) in healed {
-        let sql =
-            "DELETE FROM \"bk_poison\" WHERE \"stream\" = ?1 AND \"table_name\" = ?2 AND \"row_key\" = ?3";
-        transaction.prepare_cached(sql)?.execute(params![stream.name, table, key])?;
-    }
     let sql = "INSERT INTO \"bk_poison\" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, 1) ON CONFLICT DO UPDATE SET \
                \"row\" = excluded.\"row\", \"version\" = excluded.\"version\", \"lsn\" = excluded.\"lsn\", \
                \"reason\" = excluded.\"reason\", \"last_seen\" = excluded.\"last_seen\", \"tries\" = \"tries\" + 1";

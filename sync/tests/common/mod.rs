@@ -1,7 +1,7 @@
 //! A desktop with a store in memory and a SQLite file as its target.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(unreachable_pub, reason = "test programs are no libraries")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,8 @@ impl Desk {
             }
         }
         let rows = self.feed.live_rows();
-        let mut here: Vec<_> = rows.into_iter().map(|row| (row.table, row.key, row.values, row.row_hash)).collect();
+        let mut here: Vec<_> =
+            rows.into_iter().map(|row| (row.table, row.key, row.values, row.row_hash)).collect();
         for rows in [&mut here, &mut there] {
             rows.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| barkeeper_sync::compare_keys(&a.1, &b.1)));
         }
