@@ -254,7 +254,12 @@ impl<'a, 'txn> Context<'a, 'txn> {
         let mut session = self.session()?;
         let outcomes = match task {
             Task::Batch(batch) => return self.batch(batch, session, joined, written),
-            Task::Import(plan) => vec![session.publish_import(*plan, &self.inner.tails)?],
+            Task::Import(plan) => {
+                if joined.iter().any(|earlier| plan.meets(&earlier.touches)) {
+                    return Err(CommitError::Contended(1));
+                }
+                vec![session.publish_import(*plan, &self.inner.tails)?]
+            }
             Task::Seal(plan) => vec![session.publish_seal(*plan)?],
             Task::Register(name) => vec![self.register(&mut session, &name)?],
             Task::Forget(name) => {

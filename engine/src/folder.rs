@@ -9,6 +9,8 @@ use barkeeper_records::Timestamp;
 use crate::error::Owner;
 
 pub(crate) const DATABASE: &str = "store.redb";
+/// The database while its store is made.
+pub(crate) const UNFINISHED: &str = "store.redb.new";
 pub(crate) const OWNER: &str = "owner.json";
 pub(crate) const BARS: &str = "bars";
 pub(crate) const STAGING: &str = "staging";
@@ -20,6 +22,20 @@ pub(crate) fn make(dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir.join(part))?;
     }
     Ok(())
+}
+
+/// Whether a folder holds nothing but what a cut-off making of a store leaves.
+pub(crate) fn is_unmade(dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let part = [BARS, STAGING, TRASH].iter().any(|part| name == *part);
+        let empty_part = part && entry.file_type()?.is_dir() && fs::read_dir(entry.path())?.next().is_none();
+        if !empty_part && name != UNFINISHED {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Forces a folder's entries to the disk, where the system has a way to.

@@ -13,7 +13,7 @@ use crate::error::{CommitError, CommitResult, MaintenanceError};
 use crate::ops_bars::Plan;
 use crate::publication::{Common, Prepared, Rows, discard};
 use crate::report::ImportReceipt;
-use crate::session::Session;
+use crate::session::{Session, Touches};
 use crate::snapshot::Snapshot;
 use crate::store::Inner;
 use crate::tables::Tab;
@@ -30,6 +30,13 @@ pub(crate) struct ImportPlan {
     series: Vec<SeriesPlan>,
     prepared: Vec<Prepared>,
     imports: Arc<[ImportRecord]>,
+}
+
+impl ImportPlan {
+    /// Whether another batch of the same group has changed a series of the import.
+    pub(crate) fn meets(&self, touches: &Touches) -> bool {
+        self.series.iter().any(|one| touches.contains_key(&one.series))
+    }
 }
 
 /// What an import does to one series, worked out before the commit.

@@ -65,9 +65,11 @@ impl<V: View> Bars<'_, V> {
         let step = match series.interval.nanos() {
             // Sessions cover a fifth of the clock, and a weekend has two days.
             Some(nanos) => nanos.saturating_mul(5),
-            None => 86_400_000_000_000 * 3 / 2 * days_of(series.interval),
+            None => (86_400_000_000_000_i64 * 3 / 2).saturating_mul(days_of(series.interval)),
         };
-        let span = step.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)).saturating_add(step * 10);
+        let span = step
+            .saturating_mul(i64::try_from(count).unwrap_or(i64::MAX))
+            .saturating_add(step.saturating_mul(10));
         let guess = Timestamp::from_nanos(to.nanos().saturating_sub(span)).max(first);
         // Bars that end long before `to` (a delisted stock) would make the window crawl back.
         Ok(if guess > first && self.is_empty_after(series, guess)? { first } else { guess })

@@ -213,7 +213,8 @@ impl Session<'_, '_> {
     ) -> CommitResult<()> {
         if fresh.len() < SLAB_MINIMUM {
             for (instrument, row) in &fresh {
-                self.put_delta(&SeriesKey { interval, adjustment, instrument: *instrument }, &row.bar);
+                let series = SeriesKey { interval, adjustment, instrument: *instrument };
+                self.staged.put_row(Tab::Delta, keys::bar(&series, row.bar.ts), &BarV1::of(row));
             }
             return Ok(());
         }
@@ -297,6 +298,9 @@ impl Session<'_, '_> {
     pub(crate) fn stamp_bar(&mut self, series: &SeriesKey, ts: Timestamp) -> CommitResult<()> {
         let stored = self.bars().range(series, ts, ts)?;
         if let Some(row) = stored.first() {
+            // As of an instant before the stamp, the bar was known as well.
+            let key = keys::revision(series, ts, self.version.raw());
+            self.staged.put_row(Tab::Revisions, key, &RevisionV1::of(row, self.version));
             self.put_delta(series, &row.bar);
             self.digests.touch(rowview::bar_bucket(series, ts));
             self.touch(*series, Touch::Change);

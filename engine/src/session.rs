@@ -60,6 +60,8 @@ impl<'a, 'txn> Session<'a, 'txn> {
         keep_log: bool,
     ) -> CommitResult<Self> {
         let head = read_head(tables)?;
+        // What is left of a log that nobody needs any more goes bit by bit, and until then has no gap.
+        let keep_log = keep_log || head.tail <= head.lsn;
         let last = Version::from_raw(head.version).ok_or_else(|| missing("version"))?;
         let exhausted = |_: HlcError| CommitError::ClockExhausted;
         let version = Hlc::new(device, last).map_err(exhausted)?.next(now).map_err(exhausted)?;

@@ -92,15 +92,21 @@ impl Store {
     pub fn create(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io)?;
-        if fs::read_dir(dir).map_err(io)?.next().is_some() {
+        if !folder::is_unmade(dir).map_err(io)? {
             return Err(OpenError::NotEmpty { path: dir.to_owned() });
         }
         folder::make(dir).map_err(io)?;
-        let file = dir.join(folder::DATABASE);
-        let builder = builder(&options);
-        let db = builder.create(&file).map_err(|e| open_error(dir, e))?;
-        folder::sync_dir(dir).map_err(io)?;
-        Self::begin(db, dir, options)
+        // The database gets its name when it is whole, so that a store is there or is not.
+        let unfinished = dir.join(folder::UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let db = builder(&options).create(&unfinished).map_err(|e| open_error(dir, e))?;
+        prepare(&db, &options).map_err(|error| read_failure(dir, error))?;
+        drop(db);
+        folder::rename_durably(&unfinished, &dir.join(folder::DATABASE)).map_err(io)?;
+        Self::open(dir, options)
     }
 
     /// Opens the store of a folder.
@@ -120,14 +126,7 @@ impl Store {
 
     /// Opens a store over a database that is already open.
     pub(crate) fn begin(db: Database, dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        let damaged = |error: ReadError| match error {
-            ReadError::Io { source } => OpenError::Io { path: dir.join(folder::DATABASE), source },
-            ReadError::Segment(inner) => OpenError::Segment(inner),
-            ReadError::Value(Damage::Newer { found, known, .. }) => {
-                OpenError::Newer { found: u32::from(found), known: u32::from(known) }
-            }
-            other => OpenError::Damaged { path: dir.join(folder::DATABASE), detail: other.to_string() },
-        };
+        let damaged = |error| read_failure(dir, error);
         let identity = prepare(&db, &options).map_err(damaged)?;
         if identity.format > STORE_FORMAT {
             return Err(OpenError::Newer { found: identity.format, known: STORE_FORMAT });
@@ -296,6 +295,18 @@ impl Drop for Store {
     }
 }
 
+/// A read error as an error of opening the store.
+fn read_failure(dir: &Path, error: ReadError) -> OpenError {
+    match error {
+        ReadError::Io { source } => OpenError::Io { path: dir.join(folder::DATABASE), source },
+        ReadError::Segment(inner) => OpenError::Segment(inner),
+        ReadError::Value(Damage::Newer { found, known, .. }) => {
+            OpenError::Newer { found: u32::from(found), known: u32::from(known) }
+        }
+        other => OpenError::Damaged { path: dir.join(folder::DATABASE), detail: other.to_string() },
+    }
+}
+
 /// Opens a database file; one of up to 64 MiB is checked whole, because redb verifies no page when it
 /// reads, and a damaged page would hide rows.
 fn open_checked(file: &Path, dir: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
@@ -334,9 +345,15 @@ pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
 
 /// Reads the identity of a store, or writes that of a new one.
 fn prepare(db: &Database, options: &StoreOptions) -> ReadResult<IdentityV1> {
-    let view = ReadView::new(db.begin_read().map_err(read_error)?);
+    let txn = db.begin_read().map_err(read_error)?;
+    let empty = txn.list_tables().map_err(read_error)?.next().is_none();
+    let view = ReadView::new(txn);
     if let Some(identity) = view.row::<IdentityV1>(Tab::Meta, IDENTITY)? {
         return Ok(identity);
+    }
+    // The identity is in the first commit: a store that has tables and no identity has lost it.
+    if !empty {
+        return Err(missing("store identity"));
     }
     drop(view);
     let now = options.clock.now();

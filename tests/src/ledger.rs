@@ -184,7 +184,12 @@ impl Draft<'_> {
             trade.external_id.is_some() && (&old.account, old.trading_day, &old.external_id) == of
         };
         if let Some(first) = self.model.trades.values().find(same_number) {
-            return Ok(exists(first));
+            let what = |t: &TradeRecord| (t.instrument, t.kind, t.price, t.quantity);
+            return if what(first) == what(&trade) {
+                Ok(exists(first))
+            } else {
+                Err(Refused::ExternalIdDiffers)
+            };
         }
         if let Some(voided) = trade.voids {
             let known = self.model.trades.get(&voided).is_some_and(|old| old.kind != TradeKind::Void);

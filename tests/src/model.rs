@@ -35,6 +35,8 @@ pub enum Refused {
     NoTrade,
     /// A known trade id with other content.
     TradeDiffers,
+    /// A known number of the broker with another fill.
+    ExternalIdDiffers,
     /// A value that cannot be.
     Value,
     /// Bars differ, and the batch says to stop.
@@ -55,6 +57,7 @@ impl Refused {
             CommitError::Quantity { .. } => Self::Quantity,
             CommitError::NoTrade(_) => Self::NoTrade,
             CommitError::TradeDiffers(_) => Self::TradeDiffers,
+            CommitError::ExternalIdDiffers { .. } => Self::ExternalIdDiffers,
             CommitError::Trade(_) | CommitError::Position(_) | CommitError::Bar(_) => Self::Value,
             CommitError::Conflict { .. } => Self::Conflict,
             CommitError::CrossSection { .. } => Self::CrossSection,

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barkeeper::{CommitError, Store};
+use barkeeper::{CommitError, OpenError, Store};
 use barkeeper_records::{
     Batch, Bucket, ChangeFeed, Cursor, FixedClock, Lsn, Operation, PositionKey, RequestId, Table,
 };
@@ -302,9 +302,11 @@ fn a_store_whose_making_was_cut_off_can_be_made_again() {
         for part in ["bars", "staging", "trash"] {
             std::fs::create_dir(dir.path().join(part)).unwrap();
         }
-        std::fs::write(dir.path().join("store.redb"), image).unwrap();
+        // The database gets its own name when it is whole.
+        std::fs::write(dir.path().join("store.redb.new"), image).unwrap();
         let opened = Store::open(dir.path(), options(&run.clock));
-        let made = opened.or_else(|_| Store::create(dir.path(), options(&run.clock)));
+        assert!(matches!(opened, Err(OpenError::NotFound { .. })), "{place}: {opened:?}");
+        let made = Store::create(dir.path(), options(&run.clock));
         if let Err(error) = made {
             stuck.push(format!("{place}: {error}"));
         }

@@ -1,7 +1,7 @@
 //! The suite that every sink has to pass, as functions that a sink's own tests call.
 //!
 //! Each case gets a fresh, empty remote and may open it as often as it likes. Nothing here knows a database:
-//! what a person does to a target by hand is done through [`Sink::force`](crate::Sink::force), which writes
+//! what a person does to a target by hand is done through [`Sink::force`], which writes
 //! rows as they are told, stored hash and all.
 
 mod checks;
