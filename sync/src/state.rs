@@ -1,5 +1,7 @@
 //! What a target is doing and why: modes, states, reasons, status.
 
+use std::fmt;
+
 use barkeeper_records::{Lsn, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,16 @@ pub enum Mode {
     Replicate,
     /// The target is compared now and then, and nothing is changed there.
     VerifyOnly,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LocalOnly => "local-only",
+            Self::Replicate => "replicate",
+            Self::VerifyOnly => "verify-only",
+        })
+    }
 }
 
 /// How a target forked from the store.
@@ -102,6 +114,23 @@ pub enum State {
     Quarantine(QuarantineReason),
     /// Ending.
     Draining,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LocalOnly => "switched off",
+            Self::Connecting => "connecting",
+            Self::Handshake => "taking the stream",
+            Self::Bootstrap => "copying buckets",
+            Self::CatchUp => "catching up",
+            Self::Live => "live",
+            Self::Verify => "comparing",
+            Self::Degraded => "waiting after an error",
+            Self::Quarantine(_) => "in quarantine",
+            Self::Draining => "ending",
+        })
+    }
 }
 
 /// A change of state.

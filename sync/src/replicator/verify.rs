@@ -29,13 +29,13 @@ pub enum ReplicatorError {
     #[error(transparent)]
     Repair(#[from] RepairError),
     /// The target is not being replicated to, so that nothing may be written there.
-    #[error("the target's mode is {mode:?}; only a target in mode Replicate can be repaired")]
+    #[error("the target's mode is {mode}; only a target in mode replicate can be repaired")]
     Mode {
         /// What it is.
         mode: Mode,
     },
     /// The target could not be brought up to the log first.
-    #[error("the target is {state:?} and not current: {why}")]
+    #[error("the target is {state} and not current: {why}")]
     NotCurrent {
         /// What it is doing.
         state: Box<State>,
