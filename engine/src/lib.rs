@@ -6,6 +6,11 @@
 //! [`Store::commit`] returns, they survive a killed process and a power loss. Reads go through a
 //! [`Snapshot`] at one LSN and never wait for a writer.
 
+/// The Rust code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod commit;
 mod digests;
 mod error;

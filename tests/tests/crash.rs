@@ -21,7 +21,7 @@ use barkeeper_records::{
 use barkeeper_tests::digests;
 use barkeeper_tests::disk::{Disk, Survival, Trace};
 use barkeeper_tests::examine::{Depth, Examination};
-use barkeeper_tests::folder::{clock, options, turn};
+use barkeeper_tests::folder::{clock, options, scratch, turn, verify};
 use barkeeper_tests::guard::guarded;
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
@@ -256,6 +256,26 @@ fn a_second_cut_during_recovery_leaves_a_whole_commit() {
     }
     println!("{images} images of a second cut");
     assert!(images > 0);
+}
+
+#[test]
+fn what_a_cut_leaves_opens_from_a_file_as_well_and_verifies() {
+    let seed = seed("what_a_cut_leaves_opens_from_a_file_as_well_and_verifies");
+    let run = record(&Disk::new(), seed, 40);
+    let (mut rng, first) = (Rng::new(seed), run.acknowledged[0].requests);
+    for _ in 0..rounds(30, 1_000) {
+        let cut = rng.within(first, run.trace.len());
+        let dir = scratch();
+        std::fs::write(dir.path().join("store.redb"), run.trace.image(cut, Survival::Random, &mut rng))
+            .unwrap();
+        let place = format!("cut after request {cut}");
+        let store = Store::open(dir.path(), options(&run.clock));
+        let store = store.map_err(|error| format!("{place}: {error}")).unwrap();
+        run.examine(&store, cut, Look::Rows, &mut rng).map_err(|error| format!("{place}: {error}")).unwrap();
+        // Let go without closing, as most programs end.
+        drop(store);
+        verify(dir.path(), options(&run.clock)).map_err(|error| format!("{place}: {error}")).unwrap();
+    }
 }
 
 /// What a cut while a store is made leaves: no sync was acknowledged, so it may be anything.

@@ -19,7 +19,9 @@ use std::sync::Arc;
 use barkeeper::{OpenError, SealOptions, Snapshot, Store, TradeQuery};
 use barkeeper_records::{
     AdjustmentTag, Bar, Batch, Clock, FixedClock, Interval, Lsn, OnConflict, Operation, SeriesKey, Timestamp,
+    TradingDay,
 };
+use barkeeper_tests::disk::Disk;
 use barkeeper_tests::examine::{Depth, Examination};
 use barkeeper_tests::folder::{clock, copy, files_below, options, scratch, turn, verify};
 use barkeeper_tests::guard::guarded;
@@ -37,6 +39,9 @@ const PAGE: usize = 4_096;
 /// Bytes of the database's header.
 const HEADER: usize = 320;
 const SECTOR: usize = 512;
+/// Nanoseconds of a minute and of a day.
+const MINUTE: i64 = 60_000_000_000;
+const DAY: i64 = 1_440 * MINUTE;
 
 /// Something that happens to the bytes of a file.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +106,7 @@ struct Reading {
     refused: Option<String>,
     /// A panic outside of a read.
     escaped: Option<String>,
-    /// Content that was never written.
+    /// The first row with content that was never written.
     invented: Option<String>,
     examined: Examination,
 }
@@ -120,6 +125,15 @@ impl Reading {
     fn all_right(&self) -> bool {
         self.refused.is_none() && self.escaped.is_none() && self.examined.perfect().is_ok()
     }
+}
+
+/// How a damaged database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As a store is, with the check of all pages that small databases get.
+    Checked,
+    /// As a database is that is too large to be checked at every open.
+    Unchecked,
 }
 
 /// A store that was closed, and what it holds.
@@ -161,8 +175,10 @@ impl Sound {
         }
         store.close().unwrap();
         let sound = Self { dir, clock, model };
-        let reading = sound.read(sound.copy().path());
-        assert!(reading.all_right(), "before any damage: {reading:?}");
+        for way in [Way::Checked, Way::Unchecked] {
+            let reading = sound.read(sound.copy().path(), way);
+            assert!(reading.all_right(), "before any damage: {reading:?}");
+        }
         sound
     }
 
@@ -187,9 +203,16 @@ impl Sound {
     }
 
     /// Opens a damaged copy and reads everything in it.
-    fn read(&self, dir: &Path) -> Reading {
+    fn read(&self, dir: &Path, way: Way) -> Reading {
         let mut reading = Reading::default();
-        let store = match guarded(|| Store::open(dir, options(&self.clock()))) {
+        let open = || match way {
+            Way::Checked => Store::open(dir, options(&self.clock())),
+            Way::Unchecked => {
+                let disk = Disk::holding(fs::read(dir.join(DATABASE)).unwrap());
+                Store::on_backend(disk, dir, options(&self.clock()))
+            }
+        };
+        let store = match guarded(open) {
             Ok(Ok(store)) => store,
             Ok(Err(error)) => {
                 assert!(!matches!(error, OpenError::InUse { .. } | OpenError::NotEmpty { .. }), "{error}");
@@ -223,7 +246,7 @@ impl Sound {
             let found = guarded(|| snapshot.bars(series, Timestamp::MIN, Timestamp::MAX));
             let last = guarded(|| snapshot.last_bars(series, 60));
             for bar in [found, last].into_iter().flatten().flatten().flatten() {
-                if !self.was_written(series, &bar) {
+                if !was_written(series, &bar) {
                     return Some(format!("{series}: {bar:?} was never written"));
                 }
             }
@@ -245,20 +268,25 @@ impl Sound {
         None
     }
 
-    /// Whether a bar stands, or stood before a correction.
-    fn was_written(&self, series: &SeriesKey, bar: &Bar) -> bool {
-        let stands = self.model.bars.get(series).and_then(|bars| bars.get(&bar.ts)).map(|(bar, _)| bar);
-        let stood = self.model.revisions.get(series).and_then(|old| old.get(&bar.ts));
-        let stood = stood.into_iter().flatten().map(|(bar, _, _)| bar);
-        stands.into_iter().chain(stood).any(|old| old.same_content(bar))
-    }
-
     /// How many findings `verify` has.
     fn findings(&self, dir: &Path) -> Result<usize, String> {
         let verified = guarded(|| Store::verify(dir, options(&self.clock()), &mut |_, _| {}));
         let report = verified?.map_err(|error| format!("it gave up: {error}"))?;
         Ok(report.findings.len())
     }
+}
+
+/// Whether a bar was ever put: its content follows from its key and one of three variants. It may have
+/// been replaced or removed since; damage that hides a tombstone shows it again.
+fn was_written(series: &SeriesKey, bar: &Bar) -> bool {
+    let day = TradingDay::of_utc(bar.ts).unwrap();
+    let minute = (bar.ts.nanos() - Market::moment(series.interval, 0, 0).0.nanos()).rem_euclid(DAY) / MINUTE;
+    let day = usize::try_from(day.days() - Market::day(0).days()).unwrap_or(usize::MAX >> 40);
+    let moment = Market::moment(series.interval, day, usize::try_from(minute).unwrap());
+    (0..3).any(|variant| {
+        let put = Market::bar(series, moment, variant).born(series.interval);
+        put.is_ok_and(|put| put.same_content(bar))
+    })
 }
 
 /// What many damages of the database came to; each list names the damage.
@@ -291,7 +319,7 @@ impl fmt::Display for Survey {
 }
 
 /// Damages the database again and again and reads everything each time.
-fn survey(seed: u64, damages: usize, and_verify: bool) -> Survey {
+fn survey(seed: u64, way: Way, damages: usize, and_verify: bool) -> Survey {
     let sound = Sound::new(seed);
     let (mut rng, mut found) = (Rng::new(seed), Survey::default());
     let bytes = sound.database();
@@ -306,7 +334,7 @@ fn survey(seed: u64, damages: usize, and_verify: bool) -> Survey {
             copy(dir.path(), again.path()).unwrap();
             sound.findings(again.path())
         });
-        let reading = sound.read(dir.path());
+        let reading = sound.read(dir.path(), way);
         let named = |what: &String| format!("{damage:?}: {what}");
         found.damages += 1;
         found.refused += usize::from(reading.refused.is_some());
@@ -335,27 +363,37 @@ fn assert_none(what: &str, of: usize, found: &[String]) {
 
 #[test]
 fn damage_of_the_database_never_shows_what_was_not_written() {
-    let found =
-        survey(seed("damage_of_the_database_never_shows_what_was_not_written"), rounds(120, 6_000), false);
-    assert_none("show what was not written", found.damages, &found.invented);
+    let seed = seed("damage_of_the_database_never_shows_what_was_not_written");
+    for way in [Way::Checked, Way::Unchecked] {
+        let found = survey(seed, way, rounds(60, 4_000), false);
+        assert_none("show what was not written", found.damages, &found.invented);
+    }
 }
 
 #[test]
 fn damage_of_the_database_hides_no_row() {
-    let found = survey(seed("damage_of_the_database_hides_no_row"), rounds(120, 6_000), false);
+    let found = survey(seed("damage_of_the_database_hides_no_row"), Way::Checked, rounds(120, 6_000), false);
     assert_none("hide rows", found.damages, &found.hidden);
 }
 
 #[test]
 fn damage_of_the_database_is_an_error_and_no_panic() {
-    let found = survey(seed("damage_of_the_database_is_an_error_and_no_panic"), rounds(120, 6_000), false);
+    let seed = seed("damage_of_the_database_is_an_error_and_no_panic");
+    let found = survey(seed, Way::Checked, rounds(120, 6_000), false);
+    assert_none("panic", found.damages, &found.panics);
+}
+
+#[test]
+fn damage_of_a_database_too_large_to_be_checked_is_an_error_and_no_panic() {
+    let seed = seed("damage_of_a_database_too_large_to_be_checked_is_an_error_and_no_panic");
+    let found = survey(seed, Way::Unchecked, rounds(120, 6_000), false);
     assert_none("panic", found.damages, &found.panics);
 }
 
 #[test]
 fn verify_finds_all_damage_of_the_database_that_a_reader_can_meet() {
     let seed = seed("verify_finds_all_damage_of_the_database_that_a_reader_can_meet");
-    let found = survey(seed, rounds(120, 6_000), true);
+    let found = survey(seed, Way::Unchecked, rounds(100, 6_000), true);
     assert_none("are overlooked", found.damages, &found.overlooked);
     assert!(found.all_right < found.damages, "the damage does no harm at all");
 }
@@ -375,7 +413,7 @@ fn damage_of_a_segment_is_an_error_or_harmless_and_always_found() {
             }
             damages += 1;
             let place = format!("{damage:?} of {}, {len} bytes", segment.display());
-            let reading = sound.read(dir.path());
+            let reading = sound.read(dir.path(), Way::Checked);
             assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
             harmless += usize::from(reading.all_right());
             assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");
@@ -413,7 +451,7 @@ fn segments_that_are_swapped_lost_or_stale_are_errors_and_found() {
         cases.push((format!("{} empty", one.display()), dir));
     }
     for (place, dir) in &cases {
-        let reading = sound.read(dir.path());
+        let reading = sound.read(dir.path(), Way::Checked);
         assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
         assert!(!reading.all_right(), "{place}: nobody noticed");
         assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");
@@ -460,13 +498,27 @@ fn a_store_that_has_lost_its_identity_is_not_made_anew() {
 }
 
 #[test]
+fn a_database_that_ends_early_is_damage() {
+    let sound = Sound::new(7);
+    let whole = sound.database().len();
+    for len in [0, 1, 78, HEADER, PAGE, 3 * PAGE + 1, whole / 2, whole - PAGE] {
+        let dir = sound.copy();
+        Damage::of_file(&dir.path().join(DATABASE), Damage::Cut { len });
+        let opened = Store::open(dir.path(), options(&sound.clock()));
+        let refused = opened.map(drop).unwrap_err();
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{len} of {whole} bytes: {refused:?}");
+        let findings = sound.findings(dir.path());
+        assert!(findings.as_ref().is_ok_and(|count| *count > 0), "{len} of {whole} bytes: {findings:?}");
+    }
+}
+
+#[test]
 fn a_segment_that_the_manifest_has_lost_is_missed() {
     let sound = Sound::new(7);
     let dir = sound.copy();
-    let mut first = true;
     lose(dir.path(), "segments", |_| true);
-    first &= sound.findings(dir.path()).unwrap() > 0;
-    assert!(first, "verify does not miss the bars of segments that the manifest does not name");
+    let first = sound.findings(dir.path()).unwrap();
+    assert!(first > 0, "verify does not miss the bars of segments that the manifest does not name");
     assert!(sound.findings(dir.path()).unwrap() > 0, "the second verify overlooks what the first one found");
 }
 
