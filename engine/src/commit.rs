@@ -4,6 +4,7 @@
 //! that came meanwhile. A lone batch waits for nobody. A failing batch contributes nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -110,7 +111,12 @@ impl Inner {
         let answers = if self.failed.load(Ordering::SeqCst) {
             Err(CommitError::Read(ReadError::Reopen))
         } else {
-            self.commit_group(tasks)
+            // A panic of redb on a damaged page must not leave those who wait without an answer.
+            let group = catch_unwind(AssertUnwindSafe(|| self.commit_group(tasks)));
+            group.unwrap_or_else(|_| {
+                self.failed.store(true, Ordering::SeqCst);
+                Err(CommitError::Failed { detail: "a page of the database does not decode".to_owned() })
+            })
         };
         match answers {
             Ok(answers) => {

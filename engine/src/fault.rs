@@ -1,13 +1,15 @@
 //! Places where a test cuts a publication off, and stores on a disk of a test's own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, StorageBackend};
 
 use crate::error::{MaintenanceError, OpenError};
+use crate::folder::DATABASE;
 use crate::options::StoreOptions;
-use crate::store::{Store, open_error};
+use crate::store::{Store, damaged_structure, open_error};
 
 type Hook = Box<dyn FnMut(usize, &'static str) -> bool + Send>;
 
@@ -38,8 +40,11 @@ impl Store {
         dir: &Path,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
-        let db = Database::builder().create_with_backend(backend).map_err(|e| open_error(dir, e))?;
-        Self::begin(db, dir, options)
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = Database::builder().create_with_backend(backend).map_err(|e| open_error(dir, e))?;
+            Self::begin(db, dir, options)
+        }));
+        opened.unwrap_or_else(|_| Err(damaged_structure(&dir.join(DATABASE))))
     }
 
     /// Calls `hook` at every step of a publication with the step's number and name; true cuts it off there.

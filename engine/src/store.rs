@@ -119,9 +119,11 @@ impl Store {
             return Err(OpenError::NotFound { path: dir.to_owned() });
         }
         // redb may panic on a damaged file; whoever opens a store wants an error.
-        let opened = catch_unwind(AssertUnwindSafe(|| open_checked(&file, dir, &options)));
-        let db = opened.unwrap_or_else(|_| Err(damaged_structure(&file)))?;
-        Self::begin(db, dir, options)
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = open_checked(&file, dir, &options)?;
+            Self::begin(db, dir, options)
+        }));
+        opened.unwrap_or_else(|_| Err(damaged_structure(&file)))
     }
 
     /// Opens a store over a database that is already open.
@@ -318,7 +320,7 @@ fn open_checked(file: &Path, dir: &Path, options: &StoreOptions) -> Result<Datab
     Ok(db)
 }
 
-fn damaged_structure(file: &Path) -> OpenError {
+pub(crate) fn damaged_structure(file: &Path) -> OpenError {
     OpenError::Damaged { path: file.to_owned(), detail: "pages do not fit their checksums".to_owned() }
 }
 
@@ -328,15 +330,19 @@ fn builder(options: &StoreOptions) -> redb::Builder {
     builder
 }
 
+/// Whether an error says that bytes are missing or make no sense, and not that they cannot be had.
+fn is_short(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+}
+
 pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
     let path = dir.join(folder::DATABASE);
     match error {
         DatabaseError::DatabaseAlreadyOpen => {
             OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }
         }
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if source.kind() != io::ErrorKind::InvalidData =>
-        {
+        DatabaseError::Storage(redb::StorageError::Io(source)) if !is_short(&source) => {
             OpenError::Io { path, source }
         }
         other => OpenError::Damaged { path, detail: other.to_string() },

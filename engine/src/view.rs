@@ -3,11 +3,12 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use barkeeper_storage::StoredRow;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
 
-use crate::error::{CommitResult, ReadResult, commit_error, read_error};
+use crate::error::{CommitResult, ReadError, ReadResult, commit_error, read_error};
 use crate::tables::Tab;
 
 pub(crate) type Bytes = &'static [u8];
@@ -68,6 +69,12 @@ fn walk(
     }
 }
 
+/// Calls into redb, which panics on some damaged pages; a reader gets an error instead.
+fn guarded<T>(read: impl FnOnce() -> ReadResult<T>) -> ReadResult<T> {
+    let detail = || "a page of the database does not decode".to_owned();
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Damaged { detail: detail() }))
+}
+
 /// A read transaction with its tables opened as they are asked for.
 pub(crate) struct ReadView {
     txn: ReadTransaction,
@@ -95,13 +102,15 @@ impl ReadView {
 
 impl View for ReadView {
     fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
-        let Some(table) = self.table(tab)? else { return Ok(f(None)) };
-        let value = table.get(key).map_err(read_error)?;
-        Ok(f(value.as_ref().map(redb::AccessGuard::value)))
+        guarded(|| {
+            let Some(table) = self.table(tab)? else { return Ok(f(None)) };
+            let value = table.get(key).map_err(read_error)?;
+            Ok(f(value.as_ref().map(redb::AccessGuard::value)))
+        })
     }
 
     fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
-        self.table(tab)?.map_or(Ok(()), |table| walk(table, from, to, backwards, visit))
+        guarded(|| self.table(tab)?.map_or(Ok(()), |table| walk(table, from, to, backwards, visit)))
     }
 }
 
