@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{SeriesKey, Timestamp, Version};
-use barkeeper_storage::{Axis, SegmentKind, SegmentWriter, VersionedBar, keys};
+use barkeeper_storage::{Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
 use crate::folder;
 use crate::ops_bars::delta_row;
-use crate::report::{Dataset, FileSet, PublishReport};
+use crate::report::{FileSet, PublishReport};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::tables::Tab;
@@ -38,8 +38,8 @@ impl HotSpans {
 
 impl Snapshot {
     fn hot_spans(&self, dataset: Dataset) -> ReadResult<HotSpans> {
-        let Dataset { interval, adjustment } = dataset;
         let mut hot = HotSpans::default();
+        let Dataset::Bars { interval, adjustment } = dataset else { return Ok(hot) };
         let prefix = keys::bars_of(interval, adjustment);
         self.view().scan_prefix(Tab::Slabs, &prefix, &mut |key, value| {
             let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
@@ -58,7 +58,9 @@ impl Snapshot {
 
     /// How many series more than one file, or a removal, speaks of; and the span that files hold of each.
     fn overlaps(&self, dataset: Dataset) -> ReadResult<(u64, BTreeMap<SeriesKey, Timestamp>)> {
-        let Dataset { interval, adjustment } = dataset;
+        let Dataset::Bars { interval, adjustment } = dataset else {
+            return Ok((0, BTreeMap::new()));
+        };
         let mut spans: BTreeMap<SeriesKey, Vec<(i64, i64)>> = BTreeMap::new();
         let cache = &self.inner().segments;
         for entry in cache.manifest(self.view())?.of(interval, adjustment, Axis::Instrument) {
@@ -99,7 +101,7 @@ impl Store {
         let snapshot = self.snapshot()?;
         let manifest = self.inner().segments.manifest(snapshot.view())?;
         let mut set = FileSet { files: Vec::new(), rows: 0, hot: 0, overlaps: 0 };
-        for entry in manifest.of(dataset.interval, dataset.adjustment, axis) {
+        for entry in manifest.of_dataset(dataset, axis) {
             set.files.push(self.folder().join(entry.path()));
             set.rows += entry.rows;
         }
@@ -158,7 +160,8 @@ impl Store {
             let spans = hot.spans.into_iter().map(|(series, (from, to))| (series, from, to));
             write_merged(&snapshot, dataset, folder, spans, "hot", &mut report)?;
         } else {
-            let all = snapshot.all_series(Some(dataset.interval), Some(dataset.adjustment))?;
+            let Dataset::Bars { interval, adjustment } = dataset else { return Ok(report) };
+            let all = snapshot.all_series(Some(interval), Some(adjustment))?;
             let spans = all.into_iter().map(|s| (s.series, s.first, s.last));
             write_merged(&snapshot, dataset, folder, spans, "merged", &mut report)?;
         }
@@ -173,7 +176,7 @@ impl Store {
         report: &mut PublishReport,
     ) -> Result<(), MaintenanceError> {
         let manifest = self.inner().segments.manifest(snapshot.view())?;
-        for entry in manifest.of(dataset.interval, dataset.adjustment, Axis::Instrument) {
+        for entry in manifest.of_dataset(dataset, Axis::Instrument) {
             let (from, name) = (self.folder().join(entry.path()), PathBuf::from(entry.file_name()));
             let to = folder.join(&name);
             if fs::hard_link(&from, &to).is_err() {
@@ -196,7 +199,7 @@ fn write_merged(
     stem: &str,
     report: &mut PublishReport,
 ) -> Result<(), MaintenanceError> {
-    let Dataset { interval, adjustment } = dataset;
+    let Dataset::Bars { interval, adjustment } = dataset else { return Ok(()) };
     let kind = SegmentKind { axis: Axis::Instrument, interval, adjustment, version: Some(Version::ZERO) };
     let mut open: Option<SegmentWriter> = None;
     let mut rows = 0;

@@ -43,11 +43,11 @@ mod verify;
 mod view;
 
 pub use barkeeper_records as records;
-pub use barkeeper_storage::Axis;
+pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use options::StoreOptions;
 pub use report::{
-    Dataset, FileSet, Finding, ImportReceipt, PublishReport, Receipt, Revision, SealOptions, SealReport,
+    FileSet, Finding, ImportReceipt, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
 };
 pub use snapshot::Snapshot;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use barkeeper_records::{AdjustmentTag, Interval};
-use barkeeper_storage::{Axis, NumberOfV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1, StoredRow};
+use barkeeper_storage::{
+    Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1, StoredRow,
+};
 
 use crate::error::{ReadResult, missing};
 use crate::tables::{GENERATION, Tab};
@@ -20,16 +22,19 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The segments of an interval and adjustment on one axis.
+    /// The segments of the bars of an interval and adjustment on one axis.
     pub(crate) fn of(
         &self,
         interval: Interval,
         adjustment: AdjustmentTag,
         axis: Axis,
     ) -> impl Iterator<Item = &SegmentEntry> {
-        self.entries.iter().filter(move |entry| {
-            entry.interval == interval && entry.adjustment == adjustment && entry.axis == axis
-        })
+        self.of_dataset(Dataset::Bars { interval, adjustment }, axis)
+    }
+
+    /// The segments of a dataset on one axis.
+    pub(crate) fn of_dataset(&self, dataset: Dataset, axis: Axis) -> impl Iterator<Item = &SegmentEntry> {
+        self.entries.iter().filter(move |entry| entry.dataset == dataset && entry.axis == axis)
     }
 
     fn load(view: &impl View, generation: u64) -> ReadResult<Self> {

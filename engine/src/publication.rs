@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
-    Axis, NumberOfV1, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, VersionedBar, WrittenSegment,
-    file_name,
+    Axis, Dataset, NumberOfV1, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, VersionedBar,
+    WrittenSegment, file_name,
 };
 
 use crate::error::{CommitResult, MaintenanceError};
@@ -25,7 +25,10 @@ pub(crate) type Rows = Vec<(InstrumentId, Vec<VersionedBar>)>;
 pub(crate) struct Prepared {
     id: u128,
     twin: Option<u128>,
-    kind: SegmentKind,
+    axis: Axis,
+    dataset: Dataset,
+    /// The version of all rows, where it is one.
+    version: Option<Version>,
     digest: Digest,
     written: WrittenSegment,
 }
@@ -39,10 +42,9 @@ impl Prepared {
         let WrittenSegment { rows, first, last, first_day, last_day, bytes, blake3, index } = self.written;
         let entry = SegmentEntry {
             id: self.id,
-            axis: self.kind.axis,
+            axis: self.axis,
             twin: self.twin,
-            interval: self.kind.interval,
-            adjustment: self.kind.adjustment,
+            dataset: self.dataset,
             rows,
             first,
             last,
@@ -124,7 +126,8 @@ impl Inner {
         self.step("filled")?;
         let written = writer.finish()?;
         self.step("forced and checked")?;
-        let prepared = Prepared { id, twin, kind, digest, written };
+        let dataset = Dataset::Bars { interval, adjustment };
+        let prepared = Prepared { id, twin, axis, dataset, version, digest, written };
         let place = self.place(&prepared);
         folder::rename_durably(&staged, &place)
             .map_err(|source| MaintenanceError::Io { path: place, source })?;
@@ -133,7 +136,7 @@ impl Inner {
     }
 
     pub(crate) fn place(&self, prepared: &Prepared) -> PathBuf {
-        self.dir.join(folder::BARS).join(prepared.kind.interval.to_string()).join(file_name(prepared.id))
+        self.dir.join(prepared.dataset.folder()).join(file_name(prepared.id))
     }
 }
 
@@ -150,7 +153,7 @@ impl Session<'_, '_> {
     pub(crate) fn publish(&mut self, prepared: Vec<Prepared>, version: Option<Version>) -> CommitResult<()> {
         let lsn = if self.changed { self.lsn } else { Lsn(self.head.lsn) };
         for one in prepared {
-            let version = one.kind.version.map(|own| version.unwrap_or(own));
+            let version = one.version.map(|own| version.unwrap_or(own));
             let id = one.id;
             let (entry, index) = one.entry(lsn, version);
             self.staged.put_row(Tab::Segments, key_of(id), &SegmentV1::of(&entry));

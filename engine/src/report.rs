@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, InstrumentId, Interval, Lsn, Outcome, SeriesKey, StrategyId,
-    Timestamp, TradeKind, TradingDay, Version,
+    AccountId, Bar, BookId, InstrumentId, Interval, Lsn, Outcome, SeriesKey, StrategyId, Timestamp,
+    TradeKind, TradingDay, Version,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -222,15 +222,6 @@ pub struct PublishReport {
     pub rows: u64,
     /// The files, relative to the folder.
     pub files: Vec<PathBuf>,
-}
-
-/// Which dataset `files` and `publish` mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dataset {
-    /// The length of the bars.
-    pub interval: Interval,
-    /// How their prices were adjusted.
-    pub adjustment: AdjustmentTag,
 }
 
 /// Sizes and counts.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
 use barkeeper_storage::{
-    BarHasher, BarV1, BookV1, ChunkView, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1, LogV1,
-    NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentIndexV1,
+    BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
+    LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentIndexV1,
     SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
     hash_file, keys, rowview,
 };
@@ -355,7 +355,7 @@ fn digest_of(segment: &Segment) -> ReadResult<Digest> {
         for (instrument, row) in segment.read_rows(run.start..run.start + u64::from(run.rows))? {
             let known = last.as_ref().is_some_and(|(name, _)| *name == instrument);
             if !known {
-                let (interval, adjustment) = (entry.interval, entry.adjustment);
+                let Dataset::Bars { interval, adjustment } = entry.dataset else { continue };
                 let series = barkeeper_records::SeriesKey { interval, adjustment, instrument };
                 last = Some((instrument, BarHasher::new(&series)));
             }

@@ -94,7 +94,7 @@ pub fn live_files(store: &Store, kinds: &[(Interval, AdjustmentTag)]) -> Result<
     let mut live = Vec::new();
     for (interval, adjustment) in kinds {
         for axis in [Axis::Instrument, Axis::Day] {
-            let dataset = Dataset { interval: *interval, adjustment: *adjustment };
+            let dataset = Dataset::Bars { interval: *interval, adjustment: *adjustment };
             live.extend(store.files(dataset, axis).map_err(|error| error.to_string())?.files);
         }
     }

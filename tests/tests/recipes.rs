@@ -38,7 +38,7 @@ fn publish(dir: &Path) -> String {
     let hot = run(99, 40);
     closes.extend(hot.bars().iter().map(|bar| bar.close));
     store.commit(Batch::of(Operation::PutBars { run: hot, on_conflict: OnConflict::Refuse })).unwrap();
-    let dataset = Dataset { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
+    let dataset = Dataset::Bars { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
     let report = store.publish(dataset, &dir.join("published")).unwrap();
     assert_eq!((report.linked, report.written, report.rows), (1, 1, 24_040));
     format!("{} {}", closes.len(), closes.iter().sum::<f64>())

@@ -5,7 +5,7 @@ use barkeeper::{Axis, Dataset, MaintenanceError, SealOptions};
 
 use crate::common::{Desk, bar, daily, nth, put, put_section, section};
 
-const DAILY: Dataset = Dataset { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
+const DAILY: Dataset = Dataset::Bars { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
 
 fn sealed() -> Desk {
     let desk = Desk::new();

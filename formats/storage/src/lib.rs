@@ -21,7 +21,9 @@ pub use logrow::{
     DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestOrderV1,
     RequestV1, STORE_FORMAT, TradeIdV1, TradeOfInstrumentV1, TradeVoidV1,
 };
-pub use manifest::{Axis, RunV1, SegmentEntry, SegmentIndexV1, SegmentV1, file_name, id_of_file_name};
+pub use manifest::{
+    Axis, Dataset, RunV1, SegmentEntry, SegmentIndexV1, SegmentV1, file_name, id_of_file_name,
+};
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
 pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};

@@ -1,5 +1,7 @@
 //! Entries of the manifest: which segments there are, what is in them, and how to verify them.
 
+use std::fmt;
+
 use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version};
 use bincode::{Decode, Encode};
 
@@ -15,6 +17,61 @@ pub enum Axis {
     Day = 2,
 }
 
+/// What the rows of a segment are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Dataset {
+    /// Bars of one interval and adjustment.
+    Bars {
+        /// The length of the bars.
+        interval: Interval,
+        /// How their prices were adjusted.
+        adjustment: AdjustmentTag,
+    },
+    /// Ticks.
+    Ticks,
+    /// Market trades.
+    MarketTrades,
+}
+
+impl Dataset {
+    /// The folder of its segments inside the store, with forward slashes.
+    pub fn folder(self) -> String {
+        match self {
+            Self::Bars { interval, .. } => format!("bars/{interval}"),
+            Self::Ticks => "ticks".to_owned(),
+            Self::MarketTrades => "market_trades".to_owned(),
+        }
+    }
+
+    /// The number that stands in the manifest.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Bars { .. } => 1,
+            Self::Ticks => 2,
+            Self::MarketTrades => 3,
+        }
+    }
+
+    /// Interval and adjustment as the manifest has them: 0 where the rows are no bars.
+    const fn bar_codes(self) -> (u32, u8) {
+        match self {
+            Self::Bars { interval, adjustment } => (interval.code(), adjustment.code()),
+            Self::Ticks | Self::MarketTrades => (0, 0),
+        }
+    }
+}
+
+impl fmt::Display for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bars { interval, adjustment } => write!(f, "bars {interval} {adjustment}"),
+            Self::Ticks => f.pad("ticks"),
+            Self::MarketTrades => f.pad("market trades"),
+        }
+    }
+}
+
 /// A segment as the manifest knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentEntry {
@@ -24,10 +81,8 @@ pub struct SegmentEntry {
     pub axis: Axis,
     /// The segment with the same rows on the other axis.
     pub twin: Option<u128>,
-    /// The length of the bars.
-    pub interval: Interval,
-    /// How their prices were adjusted.
-    pub adjustment: AdjustmentTag,
+    /// What the rows are.
+    pub dataset: Dataset,
     /// How many rows.
     pub rows: u64,
     /// First `ts`.
@@ -53,7 +108,7 @@ pub struct SegmentEntry {
 impl SegmentEntry {
     /// The file's place inside the store, with forward slashes.
     pub fn path(&self) -> String {
-        format!("bars/{}/{}", self.interval, self.file_name())
+        format!("{}/{}", self.dataset.folder(), self.file_name())
     }
 
     /// The file's name.
@@ -73,9 +128,6 @@ pub fn id_of_file_name(name: &str) -> Option<u128> {
     let id = u128::from(ulid::Ulid::from_string(&stem.to_ascii_uppercase()).ok()?);
     (file_name(id) == name).then_some(id)
 }
-
-/// The dataset of bars; ticks and market trades will have numbers of their own.
-const BARS: u8 = 1;
 
 /// The stored form of [`SegmentEntry`]; the id stands in the key.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -105,12 +157,13 @@ impl StoredRow for SegmentV1 {
 impl SegmentV1 {
     /// The stored form of an entry.
     pub fn of(entry: &SegmentEntry) -> Self {
+        let (interval, adjustment) = entry.dataset.bar_codes();
         Self {
-            dataset: BARS,
+            dataset: entry.dataset.code(),
             axis: entry.axis as u8,
             twin: entry.twin,
-            interval: entry.interval.code(),
-            adjustment: entry.adjustment.code(),
+            interval,
+            adjustment,
             rows: entry.rows,
             first: entry.first.nanos(),
             last: entry.last.nanos(),
@@ -132,9 +185,6 @@ impl SegmentV1 {
         let bad = |detail| Damage::Layout { what: Self::WHAT, detail };
         let day = |days| TradingDay::from_days(days).ok_or_else(|| bad("day"));
         let [count, low, high] = self.digest;
-        if self.dataset != BARS {
-            return Err(bad("dataset"));
-        }
         Ok(SegmentEntry {
             id,
             axis: match self.axis {
@@ -143,8 +193,15 @@ impl SegmentV1 {
                 _ => return Err(bad("axis")),
             },
             twin: self.twin,
-            interval: Interval::from_code(self.interval).ok_or_else(|| bad("interval"))?,
-            adjustment: AdjustmentTag::from_code(self.adjustment).ok_or_else(|| bad("adjustment"))?,
+            dataset: match (self.dataset, self.interval, self.adjustment) {
+                (1, interval, adjustment) => Dataset::Bars {
+                    interval: Interval::from_code(interval).ok_or_else(|| bad("interval"))?,
+                    adjustment: AdjustmentTag::from_code(adjustment).ok_or_else(|| bad("adjustment"))?,
+                },
+                (2, 0, 0) => Dataset::Ticks,
+                (3, 0, 0) => Dataset::MarketTrades,
+                _ => return Err(bad("dataset")),
+            },
             rows: self.rows,
             first: Timestamp::from_nanos(self.first),
             last: Timestamp::from_nanos(self.last),

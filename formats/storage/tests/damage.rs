@@ -9,10 +9,11 @@ use barkeeper_records::{
     SeriesKey, Table, Timestamp, TradeId, TradingDay, Version,
 };
 use barkeeper_storage::{
-    Axis, BarV1, BookV1, ChunkView, Damage, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1, LogEntry,
-    LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentEntry,
-    SegmentError, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, StatsPageV1, StoredRow, TombstoneV1,
-    TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar, checksum, encode_chunk, keys,
+    Axis, BarV1, BookV1, ChunkView, Damage, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
+    LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment,
+    SegmentEntry, SegmentError, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, StatsPageV1,
+    StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar, checksum,
+    encode_chunk, keys,
 };
 
 fn series() -> SeriesKey {
@@ -232,8 +233,7 @@ fn segment(path: &Path) -> (SegmentEntry, SegmentIndexV1, Vec<(InstrumentId, Ver
         id: 1,
         axis: kind.axis,
         twin: None,
-        interval: kind.interval,
-        adjustment: kind.adjustment,
+        dataset: Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
         rows: written.rows,
         first: written.first,
         last: written.last,

@@ -18,7 +18,7 @@ use barkeeper_records::{
     SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Value, Version,
 };
 use barkeeper_storage::{
-    Axis, BarHasher, BarV1, BookV1, ChunkView, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
+    Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
     LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, RunV1,
     STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, SeriesStat,
     StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
@@ -444,8 +444,7 @@ fn manifest(v: &mut Vectors) {
         id: segment,
         axis: Axis::Instrument,
         twin: Some(segment + 1),
-        interval: Interval::DAY,
-        adjustment: AdjustmentTag::Raw,
+        dataset: Dataset::Bars { interval: Interval::DAY, adjustment: AdjustmentTag::Raw },
         rows: 3_000,
         first: day("2020-01-02").label(),
         last: day("2024-01-02").label(),

@@ -51,7 +51,7 @@ impl Files {
             AxisName::Day => Axis::Day,
         };
         let opened = context.open()?;
-        let dataset = Dataset { interval: self.interval, adjustment: self.adjustment };
+        let dataset = Dataset::Bars { interval: self.interval, adjustment: self.adjustment };
         let mut set = opened.store.files(dataset, axis)?;
         for file in &mut set.files {
             // Whoever reads them may stand in another folder.

@@ -30,7 +30,7 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let dataset = Dataset { interval: self.interval, adjustment: self.adjustment };
+        let dataset = Dataset::Bars { interval: self.interval, adjustment: self.adjustment };
         let into = std::path::absolute(&self.into)?;
         let report = opened.store.publish(dataset, &into)?;
         match context.format {
