@@ -4,6 +4,7 @@
 //! volume turnover open_interest` (doubles, plain), and `version` (u64) where rows differ in it. LZ4
 //! raw, pages of at most 1,024 rows, so that one instrument's bars are a few pages a column.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray,
-    UInt64Array,
+    Array, ArrayRef, Date32Array, Float64Array, Int32Array, Int32DictionaryArray, RecordBatch,
+    RecordBatchOptions, StringArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
@@ -121,6 +122,16 @@ fn schema(version_column: bool) -> SchemaRef {
         fields.push(Field::new("version", DataType::UInt64, false));
     }
     Arc::new(Schema::new(fields))
+}
+
+/// The columns of [`Segment::read_batch`].
+fn batch_schema() -> Schema {
+    let mut fields: Vec<Arc<Field>> = schema(true).fields().iter().cloned().collect();
+    if let Some(instrument) = fields.first_mut() {
+        let names = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        *instrument = Arc::new(Field::new("instrument", names, false));
+    }
+    Schema::new(fields)
 }
 
 fn properties(kind: &SegmentKind) -> WriterProperties {
@@ -401,6 +412,58 @@ impl Segment {
             None => nameless = true,
         })?;
         if nameless { Err(self.damaged("an instrument that is none")) } else { Ok(found) }
+    }
+
+    /// Reads columns of a range of rows, in the order asked for. The places are those of the file: 0
+    /// `instrument` (as a dictionary), 1 `ts`, 2 `trading_day`, 3 to 9 the numbers, 10 `version`, which
+    /// is there for every segment.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`; `Damaged` also for rows and columns that the segment does not have.
+    pub fn read_batch(&self, rows: Range<u64>, columns: &[usize]) -> Result<RecordBatch, SegmentError> {
+        let all = batch_schema();
+        let schema = all.project(columns).map_err(|e| self.damaged(&e.to_string()))?;
+        let count = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(usize::MAX);
+        if rows.end > self.entry.rows || rows.start > rows.end {
+            return Err(self.damaged("rows beyond its end are asked for"));
+        }
+        let mut found = Vec::with_capacity(count);
+        self.read(rows, columns.contains(&0), |instrument, bar| found.push((instrument, bar)))?;
+        let array = |place: &usize| -> Result<ArrayRef, SegmentError> {
+            let bars = found.iter().map(|(_, row)| row);
+            Ok(match place {
+                0 => self.dictionary(&found)?,
+                1 => Arc::new(
+                    TimestampNanosecondArray::from_iter_values(bars.map(|row| row.bar.ts.nanos()))
+                        .with_timezone("UTC"),
+                ),
+                2 => Arc::new(Date32Array::from_iter_values(bars.map(|row| row.bar.trading_day.days()))),
+                10 => Arc::new(UInt64Array::from_iter_values(bars.map(|row| row.version.raw()))),
+                _ => Arc::new(Float64Array::from_iter_values(
+                    bars.map(|row| row.bar.numbers().get(place - 3).copied().unwrap_or_default()),
+                )),
+            })
+        };
+        let arrays = columns.iter().map(array).collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)
+            .map_err(|e| self.damaged(&e.to_string()))
+    }
+
+    fn dictionary(&self, rows: &[(Option<InstrumentId>, VersionedBar)]) -> Result<ArrayRef, SegmentError> {
+        let mut places = HashMap::new();
+        let mut names = Vec::new();
+        let mut keys = Vec::with_capacity(rows.len());
+        for (instrument, _) in rows {
+            let instrument = instrument.ok_or_else(|| self.damaged("an instrument that is none"))?;
+            keys.push(*places.entry(instrument).or_insert_with(|| {
+                names.push(instrument.to_string());
+                i32::try_from(names.len() - 1).unwrap_or(i32::MAX)
+            }));
+        }
+        let names = Arc::new(StringArray::from_iter_values(&names));
+        let array = Int32DictionaryArray::try_new(Int32Array::from(keys), names);
+        Ok(Arc::new(array.map_err(|e| self.damaged(&e.to_string()))?))
     }
 
     fn damaged(&self, detail: &str) -> SegmentError {

@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use arrow_array::StringArray;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BookId, Bucket, Digest, InstrumentId, Interval, Lsn, PositionKey,
     SeriesKey, Table, Timestamp, TradeId, TradingDay, Version,
@@ -246,6 +249,29 @@ fn segment(path: &Path) -> (SegmentEntry, SegmentIndexV1, Vec<(InstrumentId, Ver
         lsn: Lsn(1),
     };
     (entry, written.index, all)
+}
+
+#[test]
+fn a_record_batch_holds_the_rows_and_columns_that_were_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segment.parquet");
+    let (entry, index, rows) = segment(&path);
+    let segment = Segment::open(&path, entry, index).unwrap();
+    let batch = segment.read_batch(1_400..1_600, &[6, 0, 1, 2, 10]).unwrap();
+    let names: Vec<String> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["close", "instrument", "ts", "trading_day", "version"]);
+    let names = batch.column(1).as_dictionary::<Int32Type>().downcast_dict::<StringArray>().unwrap();
+    let instrument = |row: usize| names.into_iter().nth(row).flatten().unwrap();
+    for (row, (id, bar)) in rows[1_400..1_600].iter().enumerate() {
+        assert_eq!(batch.column(0).as_primitive::<Float64Type>().value(row), bar.bar.close);
+        assert_eq!(instrument(row), id.as_str());
+        assert_eq!(batch.column(2).as_primitive::<TimestampNanosecondType>().value(row), bar.bar.ts.nanos());
+        assert_eq!(batch.column(3).as_primitive::<Date32Type>().value(row), bar.bar.trading_day.days());
+        assert_eq!(batch.column(4).as_primitive::<UInt64Type>().value(row), 7);
+    }
+    assert_eq!(segment.read_batch(0..3_000, &[]).unwrap().num_rows(), 3_000);
+    assert_eq!(segment.read_batch(7..7, &[0, 3]).unwrap().num_rows(), 0);
+    assert!(segment.read_batch(0..3_001, &[3]).is_err() && segment.read_batch(0..1, &[11]).is_err());
 }
 
 #[test]
