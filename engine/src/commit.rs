@@ -70,6 +70,7 @@ pub(crate) struct Queue {
 impl Inner {
     /// Has a task done, alone or together with others.
     pub(crate) fn submit(&self, task: Task) -> CommitResult<Receipt> {
+        self.readers.expire(self.options.clock.steady());
         let slot = Arc::new(Slot { state: Mutex::new(State::Waiting), changed: Condvar::new() });
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.waiting.push_back((task, slot.clone()));

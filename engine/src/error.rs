@@ -99,6 +99,22 @@ pub enum ReadError {
     /// A segment could not be read, or is not what was published.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The snapshot was held too long and has let its pages go.
+    #[error(
+        "the snapshot was held for {held} s and expired after {limit} s: take a new one, or scan, which holds no pages"
+    )]
+    Expired {
+        /// For how many seconds it was held.
+        held: u64,
+        /// How many seconds a snapshot may be held.
+        limit: u64,
+    },
+    /// Too many snapshots and scans are open at once.
+    #[error("{limit} snapshots and scans are open: drop those that are done")]
+    Snapshots {
+        /// How many may be open.
+        limit: usize,
+    },
     /// A commit failed earlier, and the store must be reopened before it can be read again.
     #[error("an earlier input or output error closed the store: open it again")]
     Reopen,

@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// `Read`.
     pub fn files(&self, dataset: Dataset, axis: Axis) -> Result<FileSet, MaintenanceError> {
-        let snapshot = self.snapshot()?;
+        let snapshot = Snapshot::take(self.inner())?;
         let manifest = self.inner().segments.manifest(snapshot.view())?;
         let mut set = FileSet { files: Vec::new(), rows: 0, hot: 0, overlaps: 0 };
         for entry in manifest.of_dataset(dataset, axis) {
@@ -149,7 +149,7 @@ impl Store {
     }
 
     fn publish_into(&self, dataset: Dataset, folder: &Path) -> Result<PublishReport, MaintenanceError> {
-        let snapshot = self.snapshot()?;
+        let snapshot = Snapshot::take(self.inner())?;
         let hot = snapshot.hot_spans(dataset)?;
         let (mixed, ends) = snapshot.overlaps(dataset)?;
         let behind = hot.spans.iter().all(|(series, span)| ends.get(series).is_none_or(|end| span.0 > *end));

@@ -28,6 +28,7 @@ mod ops_trades;
 mod options;
 mod overlay;
 mod publication;
+mod readers;
 mod recover;
 mod report;
 mod seal;
@@ -47,8 +48,8 @@ pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use options::StoreOptions;
 pub use report::{
-    FileSet, Finding, ImportReceipt, PublishReport, Receipt, Revision, SealOptions, SealReport,
-    SeriesSummary, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
+    FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
+    SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
 };
 pub use snapshot::Snapshot;
 pub use store::Store;

@@ -1,8 +1,9 @@
 //! `StoreOptions`: what a store is opened with. Nothing is read from the environment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use barkeeper_records::{Calendar, Clock};
+use barkeeper_records::{Calendar, Clock, limits};
 
 /// What a store is opened with.
 #[derive(Clone)]
@@ -18,6 +19,9 @@ pub struct StoreOptions {
     /// Whether relaxed values are written every 200 ms by a thread of the store's own. On by default;
     /// off, they are written with the next commit and at close.
     pub background: bool,
+    /// How long a snapshot may be held before it expires: 60 s by default, by the steady clock. Looked at
+    /// before every commit and, with `background`, every 200 ms.
+    pub snapshot_age: Duration,
 }
 
 impl std::fmt::Debug for StoreOptions {
@@ -35,6 +39,7 @@ impl StoreOptions {
             cache_bytes: 128 * 1024 * 1024,
             program: "barkeeper".to_owned(),
             background: true,
+            snapshot_age: Duration::from_nanos(limits::SNAPSHOT_AGE_NS.unsigned_abs()),
         }
     }
 }

@@ -224,6 +224,31 @@ pub struct PublishReport {
     pub files: Vec<PathBuf>,
 }
 
+/// What an open snapshot is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotKind {
+    /// Taken by a caller for reads of keys and ranges; expires.
+    Point,
+    /// A scan: holds segments and copied rows, no page of the database.
+    Scan,
+    /// The store's own: sealing, verifying, publishing, a page of the change feed.
+    Maintenance,
+}
+
+/// An open snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OpenSnapshot {
+    /// What it is for.
+    pub kind: SnapshotKind,
+    /// What it sees.
+    pub lsn: Lsn,
+    /// For how many seconds it has been open.
+    pub seconds: u64,
+    /// Whether it has expired: it holds nothing, and reads of it fail.
+    pub expired: bool,
+}
+
 /// Sizes and counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoreStats {
@@ -261,6 +286,8 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// Targets for which the log is kept, and the LSN that each has acknowledged.
     pub targets: Vec<(String, Lsn)>,
+    /// Open snapshots of this process, the oldest first.
+    pub snapshots: Vec<OpenSnapshot>,
     /// The trading day of the last increment of each book.
     pub books: Vec<(AccountId, BookId, TradingDay)>,
 }

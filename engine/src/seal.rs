@@ -59,7 +59,7 @@ impl Store {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<SealReport, MaintenanceError> {
         let mut report = SealReport::default();
-        let kinds = hot_kinds(&self.snapshot()?)?;
+        let kinds = hot_kinds(&Snapshot::take(self.inner())?)?;
         for (interval, adjustment) in kinds {
             if options.interval.is_none_or(|wanted| wanted == interval) {
                 seal_kind(self.inner(), interval, adjustment, options.before, &mut report, progress)?;

@@ -17,7 +17,8 @@ use crate::error::{ReadResult, missing, read_error};
 use crate::merge::Bars;
 use crate::ops_positions::{read_book, read_position, read_positions};
 use crate::overlay::Extremes;
-use crate::report::{Revision, SeriesSummary};
+use crate::readers::Registration;
+use crate::report::{Revision, SeriesSummary, SnapshotKind};
 use crate::session::{read_head, read_number};
 use crate::store::Inner;
 use crate::tables::Tab;
@@ -25,11 +26,16 @@ use crate::tails::TAIL_BARS;
 use crate::view::{ReadView, View};
 
 /// A snapshot of a store at one LSN, with the relaxed values that were visible when it was taken.
+///
+/// It may be shared by threads. The database keeps the pages that it may see, so it is for reads that are
+/// short: after 60 s ([`StoreOptions::snapshot_age`](crate::StoreOptions)) it expires, its pages are let
+/// go, and every read of it fails with `Expired`. At most 1,024 may be open.
 pub struct Snapshot {
     inner: Arc<Inner>,
     view: ReadView,
     relaxed: Arc<Extremes>,
     lsn: Lsn,
+    registration: Option<Registration>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -39,12 +45,32 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn take(inner: &Arc<Inner>) -> ReadResult<Self> {
+    /// A snapshot for one read of a few keys: not listed, and gone when the read is.
+    pub(crate) fn brief(inner: &Arc<Inner>) -> ReadResult<Self> {
         // Relaxed values first: what is folded in between is seen in both places, never in none.
         let relaxed = inner.overlay.now();
         let view = ReadView::new(inner.db.begin_read().map_err(read_error)?);
         let lsn = Lsn(read_head(&view)?.lsn);
-        Ok(Self { inner: inner.clone(), view, relaxed, lsn })
+        Ok(Self { inner: inner.clone(), view, relaxed, lsn, registration: None })
+    }
+
+    /// A snapshot of the store's own, which does not expire.
+    pub(crate) fn take(inner: &Arc<Inner>) -> ReadResult<Self> {
+        let mut taken = Self::brief(inner)?;
+        let now = inner.options.clock.steady();
+        let listed = inner.readers.register(SnapshotKind::Maintenance, taken.lsn, now, None)?;
+        taken.registration = Some(listed);
+        Ok(taken)
+    }
+
+    /// A snapshot for a caller, which expires.
+    pub(crate) fn point(inner: &Arc<Inner>) -> ReadResult<Self> {
+        let relaxed = inner.overlay.now();
+        let (view, slot) = ReadView::shared(inner.db.begin_read().map_err(read_error)?);
+        let lsn = Lsn(read_head(&view)?.lsn);
+        let now = inner.options.clock.steady();
+        let listed = inner.readers.register(SnapshotKind::Point, lsn, now, Some(slot))?;
+        Ok(Self { inner: inner.clone(), view, relaxed, lsn, registration: Some(listed) })
     }
 
     pub(crate) const fn view(&self) -> &ReadView {
@@ -196,6 +222,7 @@ impl Snapshot {
     /// # Errors
     /// Every variant of [`ReadError`](crate::ReadError).
     pub fn last_bars(&self, series: &SeriesKey, count: usize) -> ReadResult<Vec<Bar>> {
+        self.view.alive()?;
         if let Some(bars) = self.inner.tails.last(series, count, self.lsn) {
             return Ok(bars);
         }

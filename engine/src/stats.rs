@@ -54,8 +54,9 @@ impl Store {
     /// # Errors
     /// `Read`, `Io`.
     pub fn stats(&self) -> Result<StoreStats, MaintenanceError> {
-        let snapshot = self.snapshot()?;
         let inner = self.inner();
+        let snapshots = inner.readers.list(inner.options.clock.steady());
+        let snapshot = Snapshot::take(inner)?;
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| MaintenanceError::Io { path, source }
@@ -89,6 +90,7 @@ impl Store {
             log_tail: Lsn(head.tail),
             log_bytes: head.log_bytes,
             targets,
+            snapshots,
             books: snapshot.books()?,
         })
     }

@@ -27,6 +27,7 @@ use crate::manifest::SegmentCache;
 use crate::ops_positions::read_position;
 use crate::options::StoreOptions;
 use crate::overlay::{Extreme, Overlay};
+use crate::readers::Readers;
 use crate::recover;
 use crate::report::{ImportReceipt, Receipt};
 use crate::session::read_head;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) queue: Mutex<Queue>,
     pub(crate) failed: AtomicBool,
     pub(crate) targets: Mutex<TargetState>,
+    pub(crate) readers: Arc<Readers>,
     #[cfg(feature = "fault-injection")]
     pub(crate) faults: crate::fault::Faults,
 }
@@ -153,6 +155,7 @@ impl Store {
             queue: Mutex::default(),
             failed: AtomicBool::new(false),
             targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
+            readers: Arc::new(Readers::new(options.snapshot_age)),
             options,
             #[cfg(feature = "fault-injection")]
             faults: crate::fault::Faults::default(),
@@ -209,7 +212,7 @@ impl Store {
         book: &BookId,
         updates: &[ExtremeUpdate],
     ) -> CommitResult<u64> {
-        let snapshot = self.snapshot()?;
+        let snapshot = Snapshot::brief(&self.inner)?;
         let mut widened = Vec::new();
         for update in updates {
             let update = update.born()?;
@@ -244,12 +247,12 @@ impl Store {
         crate::import::import_bars(&self.inner, runs, &imports.into(), on_conflict)
     }
 
-    /// A snapshot of the store: everything it reads is of one LSN.
+    /// A snapshot of the store: everything it reads is of one LSN. It expires after 60 s.
     ///
     /// # Errors
-    /// `Io`, `Damaged`, `Value`.
+    /// `Snapshots` where too many are open; `Io`, `Damaged`, `Value`.
     pub fn snapshot(&self) -> ReadResult<Snapshot> {
-        Snapshot::take(&self.inner)
+        Snapshot::point(&self.inner)
     }
 
     /// One position, the latest durable or relaxed state.
@@ -257,7 +260,7 @@ impl Store {
     /// # Errors
     /// `Io`, `Damaged`, `Value`.
     pub fn position(&self, key: &PositionKey) -> ReadResult<Option<Position>> {
-        self.snapshot()?.position(key)
+        Snapshot::brief(&self.inner)?.position(key)
     }
 
     /// The last `count` bars of a series, ascending.
@@ -265,7 +268,7 @@ impl Store {
     /// # Errors
     /// Every variant of [`ReadError`].
     pub fn last_bars(&self, series: &SeriesKey, count: usize) -> ReadResult<Vec<Bar>> {
-        self.snapshot()?.last_bars(series, count)
+        Snapshot::brief(&self.inner)?.last_bars(series, count)
     }
 
     /// The bars of all instruments at one `ts`, in the order of instruments.
@@ -278,7 +281,7 @@ impl Store {
         adjustment: AdjustmentTag,
         ts: Timestamp,
     ) -> ReadResult<Vec<(InstrumentId, Bar)>> {
-        self.snapshot()?.cross_section(interval, adjustment, ts)
+        Snapshot::brief(&self.inner)?.cross_section(interval, adjustment, ts)
     }
 
     /// The change log, for a replicator.
@@ -413,6 +416,7 @@ fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
                 return;
             }
             let Some(inner) = store.upgrade() else { return };
+            inner.readers.expire(inner.options.clock.steady());
             if !inner.overlay.now().is_empty() && !inner.failed.load(Ordering::SeqCst) {
                 // The next commit reports a failing disk; the values stay in memory until then.
                 drop(inner.submit(Task::Fold));

@@ -69,7 +69,7 @@ impl Store {
                 return Ok(report);
             }
         };
-        let snapshot = store.snapshot()?;
+        let snapshot = Snapshot::take(store.inner())?;
         let read = catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress)));
         match read {
             Ok(Ok(())) => {}

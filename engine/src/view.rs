@@ -1,9 +1,10 @@
 //! Views of the tables: a snapshot, or a batch's own writes over the transaction it will join.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use barkeeper_storage::StoredRow;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
@@ -76,14 +77,14 @@ fn guarded<T>(read: impl FnOnce() -> ReadResult<T>) -> ReadResult<T> {
 }
 
 /// A read transaction with its tables opened as they are asked for.
-pub(crate) struct ReadView {
+struct Opened {
     txn: ReadTransaction,
-    tables: [OnceCell<Option<ReadOnlyTable<Bytes, Bytes>>>; Tab::ALL.len()],
+    tables: [OnceLock<Option<ReadOnlyTable<Bytes, Bytes>>>; Tab::ALL.len()],
 }
 
-impl ReadView {
-    pub(crate) fn new(txn: ReadTransaction) -> Self {
-        Self { txn, tables: [const { OnceCell::new() }; Tab::ALL.len()] }
+impl Opened {
+    fn new(txn: ReadTransaction) -> Self {
+        Self { txn, tables: [const { OnceLock::new() }; Tab::ALL.len()] }
     }
 
     fn table(&self, tab: Tab) -> ReadResult<Option<&ReadOnlyTable<Bytes, Bytes>>> {
@@ -100,17 +101,92 @@ impl ReadView {
     }
 }
 
+enum State {
+    Open(Arc<Opened>),
+    Expired { held: u64, limit: u64 },
+}
+
+/// The read transaction of a snapshot that may expire. Who reads takes a share of it for one call.
+pub(crate) struct ViewSlot(Mutex<State>);
+
+impl std::fmt::Debug for ViewSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewSlot").finish_non_exhaustive()
+    }
+}
+
+impl ViewSlot {
+    fn opened(&self) -> ReadResult<Arc<Opened>> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(opened) => Ok(opened.clone()),
+            State::Expired { held, limit } => Err(ReadError::Expired { held: *held, limit: *limit }),
+        }
+    }
+
+    /// Lets the transaction go; what is being read at this moment ends first.
+    pub(crate) fn expire(&self, held: u64, limit: u64) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = std::mem::replace(&mut *state, State::Expired { held, limit });
+        drop(state);
+        drop(gone);
+    }
+}
+
+/// A view of one read transaction.
+#[expect(clippy::large_enum_variant, reason = "the large one is on the stack for one short read")]
+pub(crate) enum ReadView {
+    /// The reader's own, to its end.
+    Own(OwnView),
+    /// In a slot that the list of readers may empty.
+    Shared(Arc<ViewSlot>),
+}
+
+/// A read transaction that does not expire.
+pub(crate) struct OwnView(Opened);
+
+impl ReadView {
+    pub(crate) fn new(txn: ReadTransaction) -> Self {
+        Self::Own(OwnView(Opened::new(txn)))
+    }
+
+    /// A view that expires when its slot is emptied.
+    pub(crate) fn shared(txn: ReadTransaction) -> (Self, Arc<ViewSlot>) {
+        let slot = Arc::new(ViewSlot(Mutex::new(State::Open(Arc::new(Opened::new(txn))))));
+        (Self::Shared(slot.clone()), slot)
+    }
+
+    /// Fails where the view has expired.
+    pub(crate) fn alive(&self) -> ReadResult<()> {
+        match self {
+            Self::Own(_) => Ok(()),
+            Self::Shared(slot) => slot.opened().map(drop),
+        }
+    }
+
+    fn opened<R>(&self, read: impl FnOnce(&Opened) -> ReadResult<R>) -> ReadResult<R> {
+        match self {
+            Self::Own(own) => guarded(|| read(&own.0)),
+            Self::Shared(slot) => {
+                let opened = slot.opened()?;
+                guarded(|| read(&opened))
+            }
+        }
+    }
+}
+
 impl View for ReadView {
     fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
-        guarded(|| {
-            let Some(table) = self.table(tab)? else { return Ok(f(None)) };
+        self.opened(|opened| {
+            let Some(table) = opened.table(tab)? else { return Ok(f(None)) };
             let value = table.get(key).map_err(read_error)?;
             Ok(f(value.as_ref().map(redb::AccessGuard::value)))
         })
     }
 
     fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
-        guarded(|| self.table(tab)?.map_or(Ok(()), |table| walk(table, from, to, backwards, visit)))
+        self.opened(|opened| {
+            opened.table(tab)?.map_or(Ok(()), |table| walk(table, from, to, backwards, visit))
+        })
     }
 }
 

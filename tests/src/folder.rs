@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use barkeeper::{Axis, Dataset, Store, StoreOptions, VerifyReport};
 use barkeeper_records::{AdjustmentTag, Clock, FixedClock, Interval, Timestamp};
@@ -26,7 +27,14 @@ pub fn turn(clock: &FixedClock, millis: i64) -> Timestamp {
 
 /// Options without a thread of the store's own, so that a test decides when relaxed values are written.
 pub fn options(clock: &Arc<FixedClock>) -> StoreOptions {
-    StoreOptions { background: false, cache_bytes: 16 << 20, ..StoreOptions::new(clock.clone()) }
+    // Clocks of tests jump by days; what is held through that is held on purpose.
+    let snapshot_age = Duration::from_secs(1 << 30);
+    StoreOptions {
+        background: false,
+        cache_bytes: 16 << 20,
+        snapshot_age,
+        ..StoreOptions::new(clock.clone())
+    }
 }
 
 /// What `verify` found in a store that nobody has open.

@@ -13,4 +13,5 @@ mod common;
 mod feed;
 mod files;
 mod positions;
+mod snapshots;
 mod trades;

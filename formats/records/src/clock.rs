@@ -8,6 +8,12 @@ use crate::time::Timestamp;
 pub trait Clock: Send + Sync {
     /// The present instant. May go backwards: whoever needs order uses versions or LSNs.
     fn now(&self) -> Timestamp;
+
+    /// Nanoseconds since any fixed moment, for durations. A clock of a machine gives one that does not
+    /// jump when the time is set; without one of its own a clock gives [`Self::now`].
+    fn steady(&self) -> i64 {
+        self.now().nanos()
+    }
 }
 
 /// A clock that shows what it was set to, for tests and generated data.

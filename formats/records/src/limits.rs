@@ -24,3 +24,8 @@ pub const LOG_AGE_NS: i64 = 7 * 86_400 * 1_000_000_000;
 pub const FEED_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Nanoseconds in a digest period: 30 days.
 pub const PERIOD_NS: i64 = 30 * 86_400 * 1_000_000_000;
+/// Nanoseconds after which a point snapshot expires: 60 s. The database keeps every page that an open
+/// snapshot may see, so one that is held for long makes the file grow.
+pub const SNAPSHOT_AGE_NS: i64 = 60 * 1_000_000_000;
+/// Snapshots and scans that may be open at once: more are a leak, and each may hold pages or files.
+pub const OPEN_SNAPSHOTS: usize = 1_024;

@@ -1,6 +1,7 @@
 //! `SystemClock`: the machine's clock, the only place where it is read.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use barkeeper_records::{Clock, Timestamp};
 
@@ -17,6 +18,11 @@ impl Clock for SystemClock {
         };
         Timestamp::from_nanos(nanos)
     }
+
+    fn steady(&self) -> i64 {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        i64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
 }
 
 #[cfg(test)]
@@ -27,5 +33,12 @@ mod tests {
     fn the_clock_shows_a_year_in_which_this_program_exists() {
         let now = SystemClock.now();
         assert!(now > "2024-01-01T00:00:00Z".parse().unwrap(), "{now}");
+    }
+
+    #[test]
+    fn the_steady_clock_goes_on_and_never_back() {
+        let first = SystemClock.steady();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(first >= 0 && SystemClock.steady() >= first + 2_000_000);
     }
 }

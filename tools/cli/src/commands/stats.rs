@@ -42,6 +42,7 @@ impl Stats {
             stats.targets.iter().map(|(name, lsn)| format!("{name} at {lsn}")).collect();
         let books: Vec<String> =
             stats.books.iter().map(|(account, book, day)| format!("{account}/{book} on {day}")).collect();
+        record.push(("snapshots", Cell::Count(stats.snapshots.len() as u64)));
         record.push(("targets", Cell::Text(targets.join(", "))));
         record.push(("books", Cell::Text(books.join(", "))));
         output::record(out, context.format, &record)?;
