@@ -3,6 +3,7 @@
 mod barrows;
 mod envelope;
 mod hash;
+mod hashing;
 pub mod keys;
 mod logrow;
 mod manifest;

@@ -5,8 +5,6 @@
 //! raw, pages of at most 1,024 rows, so that one instrument's bars are a few pages a column.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,11 +26,11 @@ use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::barrows::VersionedBar;
+use crate::hashing::HashingFile;
 use crate::manifest::{Axis, RunV1, SegmentEntry, SegmentIndexV1};
-use crate::verified::{BLOCK, SegmentError, VerifiedFile};
+use crate::verified::{SegmentError, VerifiedFile};
 
 /// Rows that are buffered before they are encoded.
 const BATCH_ROWS: usize = 65_536;
@@ -73,41 +71,6 @@ pub struct WrittenSegment {
     pub blake3: [u8; 32],
     /// Runs and block checksums.
     pub index: SegmentIndexV1,
-}
-
-/// A file that hashes what is written to it.
-#[derive(Debug)]
-struct HashingFile {
-    file: File,
-    whole: blake3::Hasher,
-    block: Vec<u8>,
-    blocks: Vec<u64>,
-    len: u64,
-}
-
-impl Write for HashingFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        let mut rest = bytes.get(..written).unwrap_or_default();
-        self.whole.update(rest);
-        self.len += rest.len() as u64;
-        let size = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-        while !rest.is_empty() {
-            let room = (size - self.block.len()).min(rest.len());
-            let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
-            self.block.extend_from_slice(head);
-            rest = tail;
-            if self.block.len() == size {
-                self.blocks.push(xxh3_64(&self.block));
-                self.block.clear();
-            }
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 fn schema(version_column: bool) -> SchemaRef {
@@ -189,10 +152,7 @@ impl SegmentWriter {
     /// # Errors
     /// `Io`.
     pub fn create(path: &Path, kind: SegmentKind) -> Result<Self, SegmentError> {
-        let io = |source| SegmentError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(io)?;
-        let sink =
-            HashingFile { file, whole: blake3::Hasher::new(), block: Vec::new(), blocks: Vec::new(), len: 0 };
+        let sink = HashingFile::create(path)?;
         let schema = schema(kind.version.is_none());
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties(&kind)))
             .map_err(|e| SegmentError::parquet(path, e))?;
@@ -309,26 +269,21 @@ impl SegmentWriter {
     pub fn finish(mut self) -> Result<WrittenSegment, SegmentError> {
         self.flush_rows()?;
         let path = self.path.clone();
-        let mut sink = self.writer.into_inner().map_err(|e| SegmentError::parquet(&path, e))?;
-        sink.file.sync_all().map_err(|source| SegmentError::Io { path: path.clone(), source })?;
-        if !sink.block.is_empty() {
-            sink.blocks.push(xxh3_64(&sink.block));
-        }
-        let blake3 = *sink.whole.finalize().as_bytes();
+        let sink = self.writer.into_inner().map_err(|e| SegmentError::parquet(&path, e))?;
+        let hashed = sink.finish()?;
         let [first, last, first_day, last_day] = self.span.unwrap_or_default();
         let day = |days: i64| i32::try_from(days).ok().and_then(TradingDay::from_days).unwrap_or_default();
-        let index = SegmentIndexV1::of(self.names, self.runs, sink.blocks);
+        let index = SegmentIndexV1::of(self.names, self.runs, hashed.blocks);
         let written = WrittenSegment {
             rows: self.total,
             first: Timestamp::from_nanos(first),
             last: Timestamp::from_nanos(last),
             first_day: day(first_day),
             last_day: day(last_day),
-            bytes: sink.len,
-            blake3,
+            bytes: hashed.bytes,
+            blake3: hashed.blake3,
             index,
         };
-        drop(sink.file);
         let file = VerifiedFile::open(&path, written.bytes, written.index.blocks().into())?;
         let rows = load_metadata(&path, &file)?.metadata().file_metadata().num_rows();
         if u64::try_from(rows) != Ok(written.rows) {
