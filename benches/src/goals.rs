@@ -1,0 +1,74 @@
+//! `Goal`: what each workload has to reach, and why it does not where that is known.
+//!
+//! The reasons stand here and nowhere else: a goal that a run reaches is shown without its reason.
+
+/// What of a row is compared with the goal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The median time in nanoseconds.
+    Median,
+    /// The median divided by that of the floor.
+    Ratio,
+    /// The value that is no time.
+    Value,
+}
+
+/// A goal of one workload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Goal {
+    pub(crate) workload: &'static str,
+    /// As people write it.
+    pub(crate) text: &'static str,
+    pub(crate) of: Of,
+    /// What may not be passed; with `at_least` what must be.
+    pub(crate) limit: f64,
+    pub(crate) at_least: bool,
+    /// Where the time goes, for a goal that is missed; empty where none is known to be.
+    pub(crate) why: &'static str,
+}
+
+const fn most(workload: &'static str, text: &'static str, of: Of, limit: f64) -> Goal {
+    Goal { workload, text, of, limit, at_least: false, why: "" }
+}
+
+const fn least(workload: &'static str, text: &'static str, of: Of, limit: f64) -> Goal {
+    Goal { workload, text, of, limit, at_least: true, why: "" }
+}
+
+const US: f64 = 1e3;
+const MS: f64 = 1e6;
+const S: f64 = 1e9;
+
+static GOALS: &[Goal] = &[
+    most("one_position", "1 us", Of::Median, US),
+    most("hundred_positions", "30 us", Of::Median, 30.0 * US),
+    most("last_60", "5 us", Of::Median, 5.0 * US),
+    most("last_60_first", "300 us", Of::Median, 300.0 * US),
+    most("last_60_of_100", "500 us", Of::Median, 500.0 * US),
+    most("all_hot", "60 us", Of::Median, 60.0 * US),
+    most("all_sealed", "60 us", Of::Median, 60.0 * US),
+    most("day_hot", "300 us", Of::Median, 300.0 * US),
+    most("day_sealed", "300 us", Of::Median, 300.0 * US),
+    most("append_day", "20 ms", Of::Median, 20.0 * MS),
+    most("append_day_syncs", "4 syncs", Of::Value, 4.0),
+    most("ma20", "250 ms", Of::Median, 250.0 * MS),
+    most("import_csv", "5 s", Of::Median, 5.0 * S),
+    most("commit", "1.3 x a one-table redb commit", Of::Ratio, 1.3),
+    most("commit_syncs", "1 sync", Of::Value, 1.0),
+    least("commits_per_sync", "128 of 256 commits a sync", Of::Value, 128.0),
+    most("trades_year", "1 ms", Of::Median, MS),
+    most("summary", "20 ms", Of::Median, 20.0 * MS),
+    most("open_clean", "50 ms", Of::Median, 50.0 * MS),
+    most("open_killed", "1 s", Of::Median, S),
+    most("resident", "300 MB", Of::Value, 300.0),
+    most("bytes_by_instrument", "30 bytes", Of::Value, 30.0),
+    most("bytes_by_day", "20 bytes", Of::Value, 20.0),
+    least("minute_rate", "5,000 rows a second", Of::Value, 5_000.0),
+    most("minute_stall", "100 ms", Of::Median, 100.0 * MS),
+    most("read_beside_writer", "1.2 x alone", Of::Ratio, 1.2),
+];
+
+/// The goal of a workload, where it has one.
+pub(crate) fn goal(workload: &str) -> Option<&'static Goal> {
+    GOALS.iter().find(|goal| goal.workload == workload)
+}

@@ -1,0 +1,115 @@
+//! Durable commits of a fill and what goes with it, alone and many at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use barkeeper::Store;
+use barkeeper_records::{AccountId, Batch, BookId, ExtremeUpdate, Operation, PositionKey};
+
+use crate::counting::{Counting, Syncs};
+use crate::desk::{Desk, options};
+use crate::floors;
+use crate::market::{Shape, accounts, fill, weekday};
+use crate::measure::{Timing, in_turn};
+use crate::parts::ledger::hold;
+use crate::row::{Floor, Row};
+
+/// Bytes of rows, index entries, digests and the head that one of these commits writes.
+const COMMIT_BYTES: usize = 1_200;
+/// Commits that are under way at once.
+const FLIGHT: usize = 256;
+
+/// A fill, what it does to the position, and the extremes of the tick.
+pub(crate) fn traded(shape: Shape, accounts: &[AccountId], n: u64) -> Result<Batch> {
+    let mut trade = fill(shape, accounts, n)?;
+    trade.trading_day = weekday(2);
+    let (account, instrument) = (trade.account.clone(), trade.instrument);
+    let key = PositionKey::main(account.clone(), instrument);
+    let (quantity, price) = (trade.quantity, Some(trade.price));
+    let high = 300.0 + n as f64 / 100.0;
+    Ok(Batch::of(Operation::RecordTrade(trade)).with(Operation::AddPosition { key, quantity, price }).with(
+        Operation::UpdateExtremes {
+            account,
+            book: BookId::main(),
+            updates: vec![ExtremeUpdate { instrument, high, low: 9.0 }],
+        },
+    ))
+}
+
+fn counted(folder: &Path) -> Result<(Store, Syncs)> {
+    let (file, syncs) = Counting::open(&folder.join("counted.redb"))?;
+    Ok((Store::on_backend(file, &folder.join("counted"), options())?, syncs))
+}
+
+pub(crate) fn run(desk: &Desk) -> Result<()> {
+    let scratch = desk.scratch()?;
+    let accounts = accounts()?;
+    let store = Store::create(&scratch.store(), options())?;
+    hold(&store, &accounts)?;
+    let raw = floors::redb_of(&scratch.dir.path().join("floor.redb"), &BTreeMap::new())?;
+    let bytes = [7; COMMIT_BYTES];
+    let (ours, floor) = in_turn(
+        1_000,
+        |call| -> Result<()> { Ok(store.commit(traded(desk.shape, &accounts, call as u64)?).map(drop)?) },
+        |call| floors::redb_commit(&raw, call, &bytes),
+    )?;
+    let floor = Floor { what: "a one-table redb commit of as many bytes", timing: floor };
+    let what = "durable commit of a trade, its position and an extreme";
+    Row::of("commit", what, ours).beside(floor).print()?;
+    store.close()?;
+
+    let (store, syncs) = counted(scratch.dir.path())?;
+    hold(&store, &accounts)?;
+    alone(desk, &store, &syncs, &accounts)?;
+    together(desk, &store, &syncs, &accounts)?;
+    store.close()?;
+    Ok(())
+}
+
+fn alone(desk: &Desk, store: &Store, syncs: &Syncs, accounts: &[AccountId]) -> Result<()> {
+    let mut most = 0;
+    let mut all = 0;
+    for n in 0..200 {
+        let before = syncs.now();
+        store.commit(traded(desk.shape, accounts, n)?)?;
+        // Growing the file takes a sync of its own, now and then.
+        most = most.max(syncs.now() - before);
+        all += syncs.now() - before;
+    }
+    let what = format!("syncs of one such commit, mean of 200 (the most: {most})");
+    Row::value("commit_syncs", what, all as f64 / 200.0, "syncs").out_of(200).print()
+}
+
+fn together(desk: &Desk, store: &Store, syncs: &Syncs, accounts: &[AccountId]) -> Result<()> {
+    let (next, stop) = (AtomicU64::new(1_000), AtomicBool::new(false));
+    let before = syncs.now();
+    let begun = Instant::now();
+    let done = std::thread::scope(|scope| -> Result<u64> {
+        let work = || -> Result<u64> {
+            let mut done = 0;
+            while !stop.load(Ordering::Relaxed) {
+                store.commit(traded(desk.shape, accounts, next.fetch_add(1, Ordering::Relaxed))?)?;
+                done += 1;
+            }
+            Ok(done)
+        };
+        let threads: Vec<_> = (0..FLIGHT).map(|_| scope.spawn(work)).collect();
+        std::thread::sleep(Duration::from_secs(4));
+        stop.store(true, Ordering::Relaxed);
+        let mut all = 0;
+        for thread in threads {
+            all += thread.join().ok().context("a thread panicked")??;
+        }
+        Ok(all)
+    })?;
+    let share = done as f64 / (syncs.now() - before).max(1) as f64;
+    let what = format!("commits that share a sync with {FLIGHT} in flight");
+    Row::value("commits_per_sync", what, share, "commits").out_of(usize::try_from(done)?).print()?;
+    let each = begun.elapsed().as_secs_f64() / done.max(1) as f64 * 1e9;
+    #[allow(clippy::cast_possible_truncation, reason = "nanoseconds of one commit")]
+    let timing = Timing { calls: usize::try_from(done)?, ..Timing::once(each as u64) };
+    Row::of("commit_share", format!("time of one commit with {FLIGHT} in flight"), timing).print()
+}
