@@ -397,6 +397,8 @@ impl Session<'_, '_> {
                 self.put_cross_section(*interval, *adjustment, bars, *on_conflict)
             }
             Operation::DeleteBars { series, from, to } => self.delete_bars(series, *from, *to),
+            Operation::SetFactor(event) => self.set_factor(event),
+            Operation::DeleteFactor { instrument, ex_day } => self.delete_factor(*instrument, *ex_day),
             Operation::RecordImport(import) => self.record_import(import),
             _ => Ok(Outcome::Unchanged),
         }
@@ -445,6 +447,11 @@ impl Session<'_, '_> {
             Table::Bars => {
                 let (series, ts) = barkeeper_storage::rowview::bar_key_of(key).ok_or_else(unknown)?;
                 self.stamp_bar(&series, ts)
+            }
+            Table::Factors => {
+                let (instrument, ex_day) =
+                    barkeeper_storage::rowview::factor_key_of(key).ok_or_else(unknown)?;
+                self.stamp_factor(instrument, ex_day)
             }
             Table::Trades => self.stamp_trade(text(0)?.parse().map_err(|_| unknown())?),
             Table::Positions => self.stamp_position(&barkeeper_records::PositionKey {

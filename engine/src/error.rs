@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use barkeeper_records::{
-    BarError, CalendarError, Lsn, PositionError, PositionKey, Precondition, Timestamp, TradeError, TradeId,
+    BarError, CalendarError, FactorError, InstrumentId, Lsn, PositionError, PositionKey, Precondition,
+    SeriesKey, Timestamp, TradeError, TradeId, TradingDay,
 };
 use barkeeper_storage::{Damage, SegmentError};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,22 @@ pub enum ReadError {
         /// How many may be open.
         limit: usize,
     },
+    /// A corporate action takes more than a share was worth, so there is no price to adjust to.
+    #[error(
+        "the corporate action of {instrument} on {ex_day} takes more than a share was worth the day before"
+    )]
+    Factor {
+        /// Of which instrument.
+        instrument: InstrumentId,
+        /// On which ex-day.
+        ex_day: TradingDay,
+    },
+    /// Bars that were adjusted at their source, or are longer than a day, cannot be adjusted on read.
+    #[error("bars of {series} cannot be adjusted on read: only raw bars up to one day can")]
+    NotAdjustable {
+        /// Which series.
+        series: SeriesKey,
+    },
     /// A commit failed earlier, and the store must be reopened before it can be read again.
     #[error("an earlier input or output error closed the store: open it again")]
     Reopen,
@@ -186,6 +203,9 @@ pub enum CommitError {
     /// A bar that cannot be.
     #[error(transparent)]
     Bar(#[from] BarError),
+    /// A corporate action that cannot be.
+    #[error(transparent)]
+    Factor(#[from] FactorError),
     /// Bars of one cross-section with different `ts`, or an instrument that stands twice in it.
     #[error("a cross-section holds one ts and every instrument once; {instrument} at {ts} does not fit")]
     CrossSection {

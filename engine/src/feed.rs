@@ -15,6 +15,7 @@ use barkeeper_storage::{
 use crate::commit::Task;
 use crate::error::{CommitError, ReadError, ReadResult, missing};
 use crate::merge::read_tombstone;
+use crate::ops_factors::{factor_row, read_factor, read_factors};
 use crate::ops_positions::{book_hash, position_hash, read_position, read_positions};
 use crate::ops_trades::{read_trade, trade_hash};
 use crate::session::read_head;
@@ -300,6 +301,11 @@ fn row_of_key(snapshot: &Snapshot, table: Table, key: &[u8], lsn: Lsn) -> ReadRe
             let (account, book) = keys::read_book(key).ok_or_else(bad)?;
             book_row(snapshot, &account, &book, lsn)
         }
+        Table::Factors => {
+            let place = keys::read_factor(key).ok_or_else(bad)?;
+            let stored = read_factor(snapshot.view(), place.0, place.1)?;
+            Ok(stored.map(|stored| factor_row(&(place, stored), lsn)))
+        }
         _ => Err(bad()),
     }
 }
@@ -387,6 +393,7 @@ impl ChangeFeed for Feed {
         let rows = match bucket.table {
             Table::Bars => bar_bucket(&snapshot, bucket, after, limit),
             Table::Trades => trade_bucket(&snapshot, bucket, after, limit),
+            Table::Factors => factor_bucket(&snapshot, bucket, after, limit),
             _ => account_bucket(&snapshot, bucket, after, limit),
         };
         rows.map_err(|error| FeedError::Store(Box::new(error)))
@@ -482,6 +489,19 @@ fn trade_bucket(
     Ok(rows.into_iter().flatten().collect())
 }
 
+fn factor_bucket(
+    snapshot: &Snapshot,
+    bucket: &Bucket,
+    after: Option<&[Value]>,
+    limit: usize,
+) -> ReadResult<Vec<Row>> {
+    let after = after.map(|key| rowview::factor_key_of(key).ok_or_else(|| missing("factor key")));
+    let after = after.transpose()?;
+    let rows = read_factors(snapshot.view(), bucket.group.as_bytes())?;
+    let behind = rows.iter().filter(|(place, _)| after.is_none_or(|after| *place > after));
+    Ok(behind.take(limit).map(|row| factor_row(row, snapshot.lsn())).collect())
+}
+
 fn account_bucket(
     snapshot: &Snapshot,
     bucket: &Bucket,
@@ -539,6 +559,11 @@ fn row_of_values(snapshot: &Snapshot, table: Table, key: &[Value]) -> ReadResult
             let account = text(0)?.parse().map_err(|_| bad())?;
             let book = text(1)?.parse().map_err(|_| bad())?;
             book_row(snapshot, &account, &book, lsn)
+        }
+        Table::Factors => {
+            let place = rowview::factor_key_of(key).ok_or_else(bad)?;
+            let stored = read_factor(snapshot.view(), place.0, place.1)?;
+            Ok(stored.map(|stored| factor_row(&(place, stored), lsn)))
         }
         _ => Err(bad()),
     }

@@ -23,6 +23,7 @@ mod import;
 mod manifest;
 mod merge;
 mod ops_bars;
+mod ops_factors;
 mod ops_positions;
 mod ops_trades;
 mod options;

@@ -190,6 +190,8 @@ pub struct VerifyReport {
     pub trades: u64,
     /// Positions.
     pub positions: u64,
+    /// Corporate actions.
+    pub factors: u64,
     /// Buckets whose digests were recomputed.
     pub buckets: u64,
     /// What is wrong; empty where all is well.
@@ -280,6 +282,8 @@ pub struct StoreStats {
     pub positions: u64,
     /// Older contents of bars.
     pub revisions: u64,
+    /// Corporate actions by which prices are adjusted.
+    pub factors: u64,
     /// First LSN that the change log holds.
     pub log_tail: Lsn,
     /// Bytes of the change log.

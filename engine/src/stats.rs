@@ -87,6 +87,7 @@ impl Store {
             trades: snapshot.count_of(Tab::Trades)?,
             positions: snapshot.all_positions(true)?.len() as u64,
             revisions: snapshot.count_of(Tab::Revisions)?,
+            factors: snapshot.all_factor_events()?.len() as u64,
             log_tail: Lsn(head.tail),
             log_bytes: head.log_bytes,
             targets,

@@ -48,6 +48,8 @@ tables! {
     Delta = "bar_delta",
     /// series, time, replacing version -> older content of a bar.
     Revisions = "bar_revisions",
+    /// instrument, ex-day -> corporate action or tombstone.
+    Factors = "factors",
     /// series, LSN, place -> removed range.
     Tombstones = "bar_tombstones",
     /// interval, adjustment, page of instrument numbers -> first, last and count.

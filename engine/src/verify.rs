@@ -7,15 +7,16 @@ use std::path::Path;
 
 use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
 use barkeeper_storage::{
-    BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
-    LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentIndexV1,
-    SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
-    hash_file, keys, rowview,
+    BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
+    ImportV1, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment,
+    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
+    TradeVoidV1, hash_file, keys, rowview,
 };
 use redb::Database;
 
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
 use crate::folder;
+use crate::ops_factors::factor_hash;
 use crate::ops_positions::{account_bucket, book_hash, position_hash, read_positions};
 use crate::ops_trades::{trade_bucket, trade_hash};
 use crate::options::StoreOptions;
@@ -126,6 +127,11 @@ fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
         Tab::Positions => {
             let owner = keys::read_position(key).ok_or_else(bad("position key"))?;
             is::<PositionV1>(key, value)?.read(owner)?;
+            Ok(())
+        }
+        Tab::Factors => {
+            let place = keys::read_factor(key).ok_or_else(bad("factor key"))?;
+            is::<FactorV1>(key, value)?.read(place)?;
             Ok(())
         }
         Tab::Books => is::<BookV1>(key, value)?.read().map(drop).map_err(Into::into),
@@ -309,6 +315,10 @@ impl Snapshot {
         for (account, book, day) in self.books()? {
             let bucket = account_bucket(Table::Books, &account);
             digests.entry(bucket).or_default().add(book_hash(&account, &book, day));
+        }
+        for event in self.all_factor_events()? {
+            report.factors += 1;
+            digests.entry(rowview::factor_bucket(&event.instrument)).or_default().add(factor_hash(&event));
         }
         for trade in self.trades(&TradeQuery { with_void: true, ..TradeQuery::default() })? {
             report.trades += 1;

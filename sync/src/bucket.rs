@@ -14,6 +14,8 @@ pub(crate) enum Shape {
     AccountByPeriod,
     /// The account.
     Account,
+    /// The first characters of the instrument.
+    Instrument,
 }
 
 impl Shape {
@@ -21,6 +23,7 @@ impl Shape {
         match table {
             Table::Bars => Self::Series,
             Table::Trades => Self::AccountByPeriod,
+            Table::Factors => Self::Instrument,
             _ => Self::Account,
         }
     }

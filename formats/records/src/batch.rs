@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bar::{AdjustmentTag, Bar, BarRun, Quality, SeriesKey};
 use crate::change::Lsn;
+use crate::factor::FactorEvent;
 use crate::instrument::InstrumentId;
 use crate::interval::Interval;
 use crate::names::{AccountId, BookId, StrategyId};
@@ -182,6 +183,15 @@ pub enum Operation {
         from: Timestamp,
         /// The first `ts` that stays.
         to: Timestamp,
+    },
+    /// Sets what happened to an instrument on an ex-day, over what was said of that day before.
+    SetFactor(FactorEvent),
+    /// Removes what is said of an ex-day.
+    DeleteFactor {
+        /// Of which instrument.
+        instrument: InstrumentId,
+        /// The ex-day.
+        ex_day: TradingDay,
     },
     /// Notes where imported rows came from.
     RecordImport(ImportRecord),

@@ -3,11 +3,13 @@
 //! Values are validated at birth, so that no other crate has to ask again. This crate does no I/O,
 //! reads no clock and knows no other crate of the project.
 
+mod adjust;
 mod bar;
 mod batch;
 mod calendar;
 mod change;
 mod clock;
+mod factor;
 mod instrument;
 mod interval;
 pub mod limits;
@@ -20,6 +22,7 @@ mod trade;
 mod venue;
 mod version;
 
+pub use adjust::{Adjustment, Direction, DirectionError, Factors};
 pub use bar::{AdjustmentTag, Bar, BarError, BarRun, Quality, SeriesKey};
 pub use batch::{
     Batch, ImportRecord, IncrementOutcome, OnConflict, Operation, Outcome, Precondition, Refusal, RequestId,
@@ -30,6 +33,7 @@ pub use change::{
     RangeTombstone, StoreIdentity,
 };
 pub use clock::{Clock, FixedClock};
+pub use factor::{FactorError, FactorEvent};
 pub use instrument::{InstrumentId, InstrumentIdError};
 pub use interval::{Interval, IntervalError, IntervalUnit};
 pub use money::{MoneyError, ledger_decimal, scaled, unscaled};

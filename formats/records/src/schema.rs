@@ -16,11 +16,13 @@ pub enum Table {
     Positions = 3,
     /// Books: the trading day of the last increment.
     Books = 4,
+    /// Corporate actions by which prices are adjusted.
+    Factors = 5,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 4] = [Self::Bars, Self::Trades, Self::Positions, Self::Books];
+    pub const ALL: [Self; 5] = [Self::Bars, Self::Trades, Self::Positions, Self::Books, Self::Factors];
 
     /// The number that stands in log records, digests and hashes.
     pub const fn code(self) -> u8 {
@@ -39,6 +41,7 @@ impl Table {
             Self::Trades => &TRADES,
             Self::Positions => &POSITIONS,
             Self::Books => &BOOKS,
+            Self::Factors => &FACTORS,
         }
     }
 }
@@ -172,6 +175,22 @@ static BOOKS: TableSchema = TableSchema {
     name: "bk_books",
     key: &[col("account", Text, "whose"), col("book", Text, "which")],
     values: &[col("incremented_on", Day, "trading day of the last increment of held days")],
+};
+
+static FACTORS: TableSchema = TableSchema {
+    table: Table::Factors,
+    name: "bk_factors",
+    key: &[
+        col("instrument", Ascii, "SYMBOL.VENUE"),
+        col("ex_day", Day, "the first trading day without the right"),
+    ],
+    values: &[
+        col("cash", Double, "cash for one share, in the quote currency"),
+        col("bonus", Double, "new shares for one share that cost nothing; 9 for a split of 1 into 10"),
+        col("rights", Double, "new shares for one share that are paid for"),
+        col("rights_price", Double, "the price of one of them"),
+        opt("factor", Double, "by how much earlier prices are divided, where the source states it"),
+    ],
 };
 
 /// One value of a column.

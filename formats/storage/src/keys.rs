@@ -215,6 +215,24 @@ pub fn external_id(account: &AccountId, day: TradingDay, external: &str) -> Vec<
     Key::with(96).text(account.as_str()).i32(day.days()).last_text(external.as_bytes()).0
 }
 
+/// Corporate action: instrument, ex-day.
+pub fn factor(instrument: &InstrumentId, ex_day: TradingDay) -> Vec<u8> {
+    Key::with(32).text(instrument.as_str()).i32(ex_day.days()).0
+}
+
+/// The prefix of an instrument's corporate actions.
+pub fn factors_of(instrument: &InstrumentId) -> Vec<u8> {
+    Key::with(24).text(instrument.as_str()).0
+}
+
+/// Instrument and ex-day of a corporate action's key.
+pub fn read_factor(key: &[u8]) -> Option<(InstrumentId, TradingDay)> {
+    let mut parts = Parts(key);
+    let instrument = InstrumentId::from_trusted(parts.text()?)?;
+    let ex_day = TradingDay::from_days(parts.i32()?)?;
+    parts.end((instrument, ex_day))
+}
+
 /// The prefix of all series of an interval and adjustment.
 pub fn bars_of(interval: Interval, adjustment: AdjustmentTag) -> Vec<u8> {
     Key::with(8).u32(interval.code()).u8(adjustment.code()).0
@@ -442,6 +460,7 @@ mod tests {
         fn any_bytes_are_read_as_a_key_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             drop((read_position(&bytes), read_book(&bytes), read_trade(&bytes), read_bar(&bytes)));
             drop((read_tombstone(&bytes), read_chunk(&bytes), read_stats_page(&bytes), read_log(&bytes), read_bucket(&bytes)));
+            prop_assert!(read_factor(&bytes).is_none_or(|(instrument, day)| factor(&instrument, day) == bytes));
         }
 
         #[test]

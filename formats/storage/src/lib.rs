@@ -2,6 +2,7 @@
 
 mod barrows;
 mod envelope;
+mod factorrow;
 mod hash;
 mod hashing;
 pub mod keys;
@@ -17,6 +18,7 @@ pub use barrows::{
     BarV1, NumberV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, TombstoneV1, VersionedBar,
 };
 pub use envelope::{Damage, StoredRow};
+pub use factorrow::{FactorV1, StoredFactor};
 pub use hash::{BarHasher, chain, checksum, row_hash};
 pub use logrow::{
     DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestOrderV1,

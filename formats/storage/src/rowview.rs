@@ -1,8 +1,8 @@
 //! Records as rows of tables and back: what targets store and what row hashes cover.
 
 use barkeeper_records::{
-    AccountId, Bar, BookId, Bucket, Interval, Position, Row, SeriesKey, Table, Timestamp, TradeRecord,
-    TradingDay, Value, limits, scaled,
+    AccountId, Bar, BookId, Bucket, FactorEvent, InstrumentId, Interval, Position, Row, SeriesKey, Table,
+    Timestamp, TradeRecord, TradingDay, Value, limits, scaled,
 };
 use rust_decimal::Decimal;
 
@@ -103,6 +103,31 @@ pub fn book_values(incremented_on: TradingDay) -> Vec<Value> {
     vec![Value::Day(incremented_on)]
 }
 
+/// The key of a corporate action's row.
+pub fn factor_key(instrument: &InstrumentId, ex_day: TradingDay) -> Vec<Value> {
+    vec![text(instrument), Value::Day(ex_day)]
+}
+
+/// The columns of a corporate action's row behind its key.
+pub fn factor_values(event: &FactorEvent) -> Vec<Value> {
+    let mut values: Vec<Value> = event.terms().map(Value::Double).into();
+    values.push(optional(event.factor, Value::Double));
+    values
+}
+
+/// Instrument and ex-day of a corporate action's key; `None` where the values are no such key.
+pub fn factor_key_of(key: &[Value]) -> Option<(InstrumentId, TradingDay)> {
+    match key {
+        [Value::Text(instrument), Value::Day(day)] => Some((instrument.parse().ok()?, *day)),
+        _ => None,
+    }
+}
+
+/// The bucket of a corporate action.
+pub fn factor_bucket(instrument: &InstrumentId) -> Bucket {
+    Bucket { table: Table::Factors, group: instrument.group().to_owned(), period: 0 }
+}
+
 /// The digest period of an instant.
 pub fn period_of(ts: Timestamp) -> i32 {
     i32::try_from(ts.nanos().div_euclid(limits::PERIOD_NS)).unwrap_or(i32::MAX)
@@ -143,6 +168,7 @@ pub fn bucket_of(row: &Row) -> Option<Bucket> {
             Value::Text(account) => (account.clone(), 0),
             _ => return None,
         },
+        Table::Factors => (factor_key_of(&row.key)?.0.group().to_owned(), 0),
         _ => return None,
     };
     Some(Bucket { table: row.table, group, period })

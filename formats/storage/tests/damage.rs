@@ -193,7 +193,8 @@ fn a_key_that_goes_on_behind_its_last_part_is_refused() {
     let id = TradeId(7);
     let bucket = Bucket { table: Table::Trades, group: "a".to_owned(), period: 0 };
     let book = BookId::main();
-    let all: [(Vec<u8>, IsRead); 9] = [
+    let all: [(Vec<u8>, IsRead); 10] = [
+        (keys::factor(&series.instrument, TradingDay::default()), |key| keys::read_factor(key).is_some()),
         (keys::book(&account, &book), |key| keys::read_book(key).is_some()),
         (keys::trade(&account, ts, id), |key| keys::read_trade(key).is_some()),
         (keys::trade_by_instrument(&account, &series.instrument, ts, id), |key| {

@@ -13,14 +13,15 @@ use std::fs;
 use std::path::Path;
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Column, Digest, ImportRecord,
-    InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality, RangeTombstone, RequestId,
-    SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Value, Version,
+    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Column, Digest, FactorEvent,
+    ImportRecord, InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality,
+    RangeTombstone, RequestId, SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord,
+    TradingDay, Value, Version,
 };
 use barkeeper_storage::{
-    Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
-    LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, RunV1,
-    STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, SeriesStat,
+    Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
+    ImportV1, LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1,
+    RunV1, STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, SeriesStat,
     StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
     checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys, row_hash, rowview,
 };
@@ -318,6 +319,7 @@ fn ledger(v: &mut Vectors) {
     let hash =
         row_hash(Table::Books, &rowview::book_key(&key.account, &key.book), &rowview::book_values(day));
     v.text("book.row_hash", hash);
+    factor(v, version, day);
     // What a column that comes later holds in this row, and what stands behind a NULL.
     let later = |more: &[Value]| {
         let values = [&rowview::book_values(day)[..], more].concat();
@@ -432,6 +434,23 @@ fn store_rows(v: &mut Vectors) {
         quality,
     };
     v.row(["import.key", "import.value"], import.hash.as_bytes(), &ImportV1::of(&import, 7));
+}
+
+fn factor(v: &mut Vectors, version: Version, day: TradingDay) {
+    let event = FactorEvent {
+        cash: 0.35,
+        bonus: 0.3,
+        rights: 0.2,
+        rights_price: 5.0,
+        ..FactorEvent::on("600000.SH".parse().unwrap(), day)
+    };
+    let key = keys::factor(&event.instrument, day);
+    let row = FactorV1::of(&event, version);
+    assert_eq!(row.read((event.instrument, day)).unwrap().event, Some(event));
+    v.row(["factor.key", "factor.value"], &key, &row);
+    v.value("factor.tombstone", &key, &FactorV1::tombstone(version));
+    let view = (rowview::factor_key(&event.instrument, day), rowview::factor_values(&event));
+    v.text("factor.row_hash", row_hash(Table::Factors, &view.0, &view.1));
 }
 
 fn manifest(v: &mut Vectors) {
@@ -643,7 +662,7 @@ fn every_table_is_documented() {
 /// The numbers that the sources give to kinds of values: of rows, of links, of chunks.
 fn kinds_of_the_sources() -> Vec<u8> {
     let mut found = Vec::new();
-    for file in ["rows", "barrows", "logrow", "manifest", "slab"] {
+    for file in ["rows", "barrows", "factorrow", "logrow", "manifest", "slab"] {
         let source = source(&format!("formats/storage/src/{file}.rs"));
         for (before, after) in [("const KIND: u8 = ", ";"), ("= LinkV1<", ">;")] {
             let numbers = source.split(before).skip(1).map(|rest| rest.split(after).next().unwrap());
@@ -665,10 +684,11 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
     let rows = kinds![
         PositionV1 BookV1 TradeV1 ImportV1 BarV1 RevisionV1 TombstoneV1 StatsPageV1 NumberV1 LogV1 DigestV1
         IdentityV1 HeadV1 RequestV1 TradeIdV1 TradeOfInstrumentV1 ExternalIdV1 TradeVoidV1 RequestOrderV1
-        NumberOfV1 SegmentV1 SegmentIndexV1
+        NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1
     ];
     let mut code = rows.map(|(kind, name)| format!("| {kind} | `{name}` |")).to_vec();
-    code.push(format!("| {CHUNK} | slab chunk |"));
+    let place = usize::from(CHUNK) - 1;
+    code.insert(place, format!("| {CHUNK} | slab chunk |"));
     let lines = section("\n## 4. The envelope\n").lines();
     let of_a_kind =
         lines.filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
@@ -676,7 +696,7 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
     let said: Vec<String> =
         of_a_kind.map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ") + " |").collect();
     assert_eq!(said, code);
-    let numbers: Vec<u8> = (1..=CHUNK).collect();
+    let numbers: Vec<u8> = (1..=FactorV1::KIND).collect();
     assert_eq!(kinds_of_the_sources(), numbers);
 }
 
@@ -700,7 +720,7 @@ fn encoded(source: &str) -> BTreeMap<String, Vec<String>> {
 #[test]
 fn every_row_has_the_documented_fields() {
     let mut code = BTreeMap::new();
-    for file in ["rows", "barrows", "logrow", "manifest"] {
+    for file in ["rows", "barrows", "factorrow", "logrow", "manifest"] {
         code.append(&mut encoded(&source(&format!("formats/storage/src/{file}.rs"))));
     }
     assert!(code.len() > 20, "{code:?}");

@@ -6,7 +6,8 @@ use barkeeper_records::{Bucket, Change, Digest, Row, Table, Timestamp, TradingDa
 use barkeeper_storage::{row_hash, rowview};
 
 use super::sample::{
-    bar, bar_key, book, extreme_trades, position, row, series, small_version, tombstone, trade, trade_values,
+    bar, bar_key, book, extreme_trades, factor, position, row, series, small_version, tombstone, trade,
+    trade_values,
 };
 use super::streams::{greeted, live, ship};
 use super::{Failure, Remote, expect, expect_true};
@@ -66,6 +67,15 @@ fn extreme_rows() -> Vec<Row> {
             position("国金证券-主", "000001.SZ", Some(f64::MAX)),
             position("a'b", "000001.SZ", None),
             position("A'b", "000001.SZ", Some(5e-324)),
+        ],
+    );
+    add(
+        Table::Factors,
+        vec![
+            factor("000001.SZ", -106_751, None),
+            factor("000001.SZ", 106_751, Some(f64::MAX)),
+            factor("IF2403.CFFEX", 0, Some(5e-324)),
+            factor("BTCUSDT.BINANCE", 19_724, Some(2.0)),
         ],
     );
     add(Table::Books, vec![book("é", -106_751), book("e\u{301}", 106_751), book("E", 0), book("a_%", -1)]);

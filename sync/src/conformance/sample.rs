@@ -96,6 +96,14 @@ pub fn book(account: &str, days: i32) -> (Vec<Value>, Vec<Value>) {
     (vec![text(account), text("main")], vec![Value::Day(day)])
 }
 
+/// Key and columns of a corporate action.
+pub(super) fn factor(instrument: &str, days: i32, stated: Option<f64>) -> (Vec<Value>, Vec<Value>) {
+    let day = TradingDay::from_days(days).unwrap_or_default();
+    let mut values: Vec<Value> = [0.35, 0.3, 0.2, 5.0].map(Value::Double).into();
+    values.push(stated.map_or(Value::Null, Value::Double));
+    (vec![text(instrument), Value::Day(day)], values)
+}
+
 /// Trades whose texts and numbers are as odd as a store lets them be.
 pub fn extreme_trades() -> Vec<(Vec<Value>, Vec<Value>)> {
     let widest = 10_i128.pow(28) - 1;

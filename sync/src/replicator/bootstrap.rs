@@ -90,7 +90,7 @@ impl Replicator {
         let standing = self.at.clone();
         self.ship(&changes, &standing, 0)?;
         let mut buckets = VecDeque::new();
-        for table in [Table::Books, Table::Positions, Table::Trades, Table::Bars] {
+        for table in [Table::Books, Table::Positions, Table::Trades, Table::Factors, Table::Bars] {
             let there: HashMap<Bucket, _> = if after == Lsn(0) {
                 // An earlier copy may have been broken off by the end of a process.
                 self.sink.digests(table)?.into_iter().collect()

@@ -207,6 +207,11 @@ pub(super) fn bind_key(
         match value {
             Value::Int(number) => statement.raw_bind_parameter(at, number)?,
             Value::Text(text) => statement.raw_bind_parameter(at, text)?,
+            Value::Day(day) => {
+                let mut text = String::with_capacity(10);
+                push_day(&mut text, *day);
+                statement.raw_bind_parameter(at, text)?;
+            }
             // No table has another kind in its key.
             _ => statement.raw_bind_parameter(at, rusqlite::types::Null)?,
         }

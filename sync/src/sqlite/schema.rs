@@ -273,6 +273,7 @@ fn digests(table: Table) -> String {
         }
         Shape::AccountByPeriod => format!("\"account\", {}", period()),
         Shape::Account => "\"account\", 0".to_owned(),
+        Shape::Instrument => format!("substr(\"instrument\", 1, {PREFIX_CHARS}), 0"),
     };
     format!(
         "SELECT {group}, count(*), sum(\"row_hash\" & 4294967295), sum((\"row_hash\" >> 32) & 4294967295) \
@@ -303,6 +304,7 @@ fn pages(table: Table) -> Pages {
         }
         Shape::AccountByPeriod => "\"account\" = ? AND \"ts\" BETWEEN ? AND ?",
         Shape::Account => "\"account\" = ?",
+        Shape::Instrument => "substr(\"instrument\", 1, 3) = ?",
     };
     let places = vec!["?"; schema.key.len()].join(", ");
     Pages::Plain {
