@@ -110,6 +110,20 @@ pub enum ReadError {
         /// How many seconds a snapshot may be held.
         limit: u64,
     },
+    /// Parts of a scan do not decode, or do not fit each other.
+    #[error("a part of a scan does not decode: {detail}")]
+    Decode {
+        /// What does not fit.
+        detail: String,
+    },
+    /// A scan asks for a column that its table does not have.
+    #[error("there is no column '{name}': expected one of {expected}")]
+    Column {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        expected: String,
+    },
     /// Too many snapshots and scans are open at once.
     #[error("{limit} snapshots and scans are open: drop those that are done")]
     Snapshots {
@@ -140,7 +154,13 @@ pub enum ReadError {
 impl ReadError {
     /// Whether stored bytes are damaged, as opposed to unreachable.
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Value(_) | Self::Segment(SegmentError::Damaged { .. }))
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Decode { .. }
+                | Self::Value(_)
+                | Self::Segment(SegmentError::Damaged { .. })
+        )
     }
 }
 
@@ -363,3 +383,8 @@ pub(crate) fn missing(what: &'static str) -> ReadError {
 
 /// The LSN that a store has before its first commit.
 pub(crate) const NOTHING: Lsn = Lsn(0);
+
+/// Decoded parts of a scan that do not fit each other.
+pub(crate) fn scan_error(detail: &str) -> ReadError {
+    ReadError::Decode { detail: detail.to_owned() }
+}

@@ -32,6 +32,7 @@ mod publication;
 mod readers;
 mod recover;
 mod report;
+mod scan;
 mod seal;
 mod session;
 mod snapshot;
@@ -52,5 +53,6 @@ pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
 };
+pub use scan::{Instruments, Scan, ScanOrder, ScanRequest, ScanTable};
 pub use snapshot::Snapshot;
 pub use store::Store;

@@ -8,6 +8,7 @@ mod hashing;
 pub mod keys;
 mod logrow;
 mod manifest;
+mod pages;
 mod rows;
 pub mod rowview;
 mod segment;
@@ -27,6 +28,7 @@ pub use logrow::{
 pub use manifest::{
     Axis, Dataset, RunV1, SegmentEntry, SegmentIndexV1, SegmentV1, file_name, id_of_file_name,
 };
+pub use pages::PageSpan;
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
 pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};

@@ -23,7 +23,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use parquet::basic::{Compression, Encoding};
-use parquet::file::metadata::{KeyValue, PageIndexPolicy};
+use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -338,6 +338,11 @@ impl Segment {
     /// Where its runs stand.
     pub const fn index(&self) -> &SegmentIndexV1 {
         &self.index
+    }
+
+    /// Footer and page index of its file.
+    pub(crate) fn file_metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
     }
 
     /// Where its file stands.

@@ -1,0 +1,449 @@
+//! Scans against a model: any request over random histories gives exactly the rows of the model, in
+//! order, whatever tier they are in.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampNanosecondType};
+use arrow_array::{Array, RecordBatch, StringArray};
+use barkeeper::{ReadError, ScanOrder, ScanRequest, SealOptions, Snapshot, Store};
+use barkeeper_records::{
+    AdjustmentTag, Bar, BarRun, FixedClock, InstrumentId, Interval, OnConflict, SeriesKey, Timestamp,
+    TradeKind, scaled,
+};
+use barkeeper_tests::folder::{clock, options, scratch, turn};
+use barkeeper_tests::market::Market;
+use barkeeper_tests::model::Model;
+use barkeeper_tests::rng::Rng;
+use barkeeper_tests::seed::{rounds, seed};
+use barkeeper_tests::workload::Workload;
+use tempfile::TempDir;
+
+/// A store with a random past, and what it must hold.
+struct World {
+    dir: TempDir,
+    clock: Arc<FixedClock>,
+    store: Store,
+    model: Model,
+    market: Market,
+}
+
+impl World {
+    fn new(market: Market) -> Self {
+        let (dir, clock) = (scratch(), clock());
+        let store = Store::create(dir.path(), options(&clock)).unwrap();
+        Self { dir, clock, store, model: Model::default(), market }
+    }
+
+    fn commit(&mut self, seed: u64) {
+        let now = turn(&self.clock, 3);
+        let batch = Workload::new(self.market.clone(), seed).batch(&self.model);
+        let expected = self.model.apply(&batch, now);
+        assert_eq!(self.store.commit(batch).is_ok(), expected.is_ok());
+    }
+
+    fn seal(&mut self, rng: &mut Rng) {
+        let before = rng.chance(50).then(|| Market::day(rng.below(self.market.days)).label());
+        let interval = rng.chance(30).then(|| rng.pick(&self.market.kinds).0);
+        self.store.seal(&SealOptions { interval, before }, &mut |_, _| {}).unwrap();
+        self.model.fold(turn(&self.clock, 0));
+    }
+
+    fn import(&mut self, runs: &[(SeriesKey, Vec<Bar>)]) {
+        let now = turn(&self.clock, 3);
+        let born = runs.iter().map(|(series, bars)| BarRun::new(*series, bars.clone()).unwrap()).collect();
+        self.store.import_bars(born, Vec::new(), OnConflict::Replace).unwrap();
+        self.model.import(runs, OnConflict::Replace, now).unwrap();
+    }
+
+    /// Commits, seals and imports: hot and sealed rows, corrections and removals over each other.
+    fn live(&mut self, rng: &mut Rng, steps: usize) {
+        for _ in 0..steps {
+            match rng.below(12) {
+                0 => self.seal(rng),
+                1 => {
+                    let mut workload = Workload::new(self.market.clone(), rng.bits());
+                    let runs: Vec<_> = (0..rng.within(1, 6)).map(|_| workload.run(40)).collect();
+                    self.import(&runs);
+                }
+                _ => self.commit(rng.bits()),
+            }
+        }
+    }
+
+    /// More than 20,000 bars, which go straight to segments.
+    fn bulk(&mut self, interval: Interval, variant: usize) {
+        let bars = |instrument: &InstrumentId| {
+            let series = SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument: *instrument };
+            let moment = |number| {
+                if interval.is_daily_or_longer() {
+                    Market::moment(interval, number, 0)
+                } else {
+                    Market::moment(interval, 25 + number / 40, number % 40)
+                }
+            };
+            let bars = (0..310).map(|number| Market::bar(&series, moment(number), variant)).collect();
+            (series, BarRun::new(series, bars).unwrap().bars().to_vec())
+        };
+        let runs: Vec<_> = self.market.instruments.iter().map(bars).collect();
+        self.import(&runs);
+    }
+}
+
+/// What is asked for, as the model reads it.
+#[derive(Debug, Clone)]
+struct Question {
+    kind: (Interval, AdjustmentTag),
+    instruments: Option<BTreeSet<InstrumentId>>,
+    prefix: Option<String>,
+    from: Timestamp,
+    to: Timestamp,
+    columns: Vec<&'static str>,
+    order: ScanOrder,
+    batch_rows: usize,
+    threads: usize,
+    unit_rows: Option<u64>,
+}
+
+const COLUMNS: [&str; 10] = [
+    "instrument",
+    "ts",
+    "trading_day",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "turnover",
+    "open_interest",
+];
+
+impl Question {
+    fn random(rng: &mut Rng, market: &Market) -> Self {
+        let kind = *rng.pick(&market.kinds);
+        let mut instruments = None;
+        let mut prefix = None;
+        match rng.below(4) {
+            0 => {
+                let count = rng.below(market.instruments.len());
+                let mut some: BTreeSet<_> = (0..count).map(|_| *rng.pick(&market.instruments)).collect();
+                some.insert("999999.SH".parse().unwrap());
+                instruments = Some(some);
+            }
+            1 => {
+                let name = rng.pick(&market.instruments).as_str();
+                prefix = Some(name[..rng.below(name.len() + 1)].to_owned());
+            }
+            _ => {}
+        }
+        let day = |rng: &mut Rng| {
+            let day = Market::day(rng.below(market.days)).label().nanos();
+            Timestamp::from_nanos(day + rng.below(3) as i64 * 5_460_000_000_000)
+        };
+        let (mut from, mut to) = (Timestamp::MIN, Timestamp::MAX);
+        match rng.below(5) {
+            0 | 1 => {}
+            2 => from = day(rng),
+            3 => to = day(rng),
+            _ => {
+                from = day(rng);
+                to = Timestamp::from_nanos(from.nanos() + rng.below(9) as i64 * 86_400_000_000_000);
+            }
+        }
+        let columns = if rng.chance(30) {
+            COLUMNS.to_vec()
+        } else {
+            (0..rng.below(6)).map(|_| *rng.pick(&COLUMNS)).collect()
+        };
+        Self {
+            kind,
+            instruments,
+            prefix,
+            from,
+            to,
+            columns,
+            order: if rng.chance(50) { ScanOrder::Time } else { ScanOrder::Instrument },
+            batch_rows: *rng.pick(&[1, 7, 100, 65_536]),
+            threads: rng.within(1, 3),
+            unit_rows: rng.chance(80).then(|| *rng.pick(&[1, 20, 300])),
+        }
+    }
+
+    fn request(&self) -> ScanRequest {
+        let mut request = ScanRequest::bars(self.kind.0, self.kind.1)
+            .from(self.from)
+            .to(self.to)
+            .columns(self.columns.iter().copied())
+            .order(self.order)
+            .batch_rows(self.batch_rows)
+            .threads(self.threads);
+        if let Some(list) = &self.instruments {
+            request = request.instruments(list.iter().copied());
+        }
+        if let Some(prefix) = &self.prefix {
+            request = request.prefix(prefix);
+        }
+        if let Some(rows) = self.unit_rows {
+            request = request.unit_rows(rows);
+        }
+        request
+    }
+
+    /// The rows of the model, as text.
+    fn answer(&self, model: &Model) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
+        for (series, bars) in &model.bars {
+            let wanted = (series.interval, series.adjustment) == self.kind
+                && self.instruments.as_ref().is_none_or(|list| list.contains(&series.instrument))
+                && self.prefix.as_ref().is_none_or(|prefix| series.instrument.as_str().starts_with(prefix));
+            if wanted && self.from <= self.to {
+                rows.extend(bars.range(self.from..=self.to).map(|(_, (bar, _))| (series.instrument, *bar)));
+            }
+        }
+        if self.order == ScanOrder::Time {
+            rows.sort_by_key(|(instrument, bar)| (bar.ts, *instrument));
+        }
+        rows.iter()
+            .map(|(instrument, bar)| self.columns.iter().map(|name| cell(instrument, bar, name)).collect())
+            .collect()
+    }
+}
+
+fn bits(number: f64) -> String {
+    format!("{number} {:x}", number.to_bits())
+}
+
+fn cell(instrument: &InstrumentId, bar: &Bar, column: &str) -> String {
+    match column {
+        "instrument" => instrument.to_string(),
+        "ts" => bar.ts.nanos().to_string(),
+        "trading_day" => bar.trading_day.days().to_string(),
+        name => bits(bar.numbers()[Bar::NUMBERS.iter().position(|one| *one == name).unwrap()]),
+    }
+}
+
+fn shown(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let schema = batch.schema();
+    let value = |place: usize, row: usize| {
+        let column = batch.column(place);
+        match schema.field(place).name().as_str() {
+            "instrument" => {
+                let names = column.as_dictionary::<Int32Type>();
+                let values = names.values().as_any().downcast_ref::<StringArray>().unwrap();
+                values.value(names.key(row).unwrap()).to_owned()
+            }
+            "ts" => column.as_primitive::<TimestampNanosecondType>().value(row).to_string(),
+            "trading_day" => column.as_primitive::<Date32Type>().value(row).to_string(),
+            _ => bits(column.as_primitive::<Float64Type>().value(row)),
+        }
+    };
+    (0..batch.num_rows())
+        .map(|row| (0..batch.num_columns()).map(|place| value(place, row)).collect())
+        .collect()
+}
+
+fn ask(snapshot: &Snapshot, model: &Model, question: &Question) -> usize {
+    let scan = snapshot.scan(&question.request()).unwrap();
+    let schema = scan.schema().clone();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, question.columns);
+    let mut rows = Vec::new();
+    for batch in scan {
+        let batch = batch.unwrap();
+        assert!(
+            (1..=question.batch_rows).contains(&batch.num_rows()),
+            "{} rows: {question:?}",
+            batch.num_rows()
+        );
+        assert_eq!(batch.schema(), schema);
+        rows.extend(shown(&batch));
+    }
+    let expected = question.answer(model);
+    if rows != expected {
+        let place =
+            rows.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(rows.len().min(expected.len()));
+        panic!(
+            "{question:?}: {} rows and not {}; row {place} is {:?} and not {:?}",
+            rows.len(),
+            expected.len(),
+            rows.get(place),
+            expected.get(place)
+        );
+    }
+    rows.len()
+}
+
+#[test]
+fn any_request_gives_the_rows_of_the_model() {
+    let seed = seed("any_request_gives_the_rows_of_the_model");
+    let mut found = 0;
+    for round in 0..rounds(8, 200) as u64 {
+        let mut rng = Rng::new(seed + round);
+        let count = *rng.pick(&[6, 30, 72]);
+        let mut world = World::new(Market { days: rng.within(5, 60), ..Market::new(count) });
+        for _ in 0..4 {
+            world.live(&mut rng, 12);
+            let snapshot = world.store.snapshot().unwrap();
+            for _ in 0..25 {
+                let question = Question::random(&mut rng, &world.market);
+                found += ask(&snapshot, &world.model, &question);
+            }
+        }
+    }
+    assert!(found > 1_000, "{found} rows were compared");
+}
+
+#[test]
+fn imported_segments_overlap_and_are_scanned_on_both_axes() {
+    let seed = seed("imported_segments_overlap_and_are_scanned_on_both_axes");
+    for round in 0..rounds(1, 20) as u64 {
+        let mut rng = Rng::new(seed + round);
+        let mut world = World::new(Market { days: 320, ..Market::new(72) });
+        for (interval, variant) in
+            [(Interval::DAY, 1), (Interval::MINUTE, 1), (Interval::DAY, 2), (Interval::MINUTE, 0)]
+        {
+            world.bulk(interval, variant);
+            world.live(&mut rng, 10);
+            let snapshot = world.store.snapshot().unwrap();
+            for _ in 0..15 {
+                let mut question = Question::random(&mut rng, &world.market);
+                // 20,000 units of one row each would only take long.
+                question.unit_rows = question.unit_rows.map(|rows| rows.max(300));
+                ask(&snapshot, &world.model, &question);
+            }
+            // All rows, whatever was drawn.
+            for order in [ScanOrder::Instrument, ScanOrder::Time] {
+                let question = Question {
+                    kind: (interval, AdjustmentTag::Raw),
+                    instruments: None,
+                    prefix: None,
+                    from: Timestamp::MIN,
+                    to: Timestamp::MAX,
+                    columns: COLUMNS.to_vec(),
+                    order,
+                    batch_rows: 10_000,
+                    threads: 2,
+                    unit_rows: Some(3_000),
+                };
+                assert!(ask(&snapshot, &world.model, &question) > 20_000);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scan_outlives_its_snapshot_and_what_is_written_meanwhile() {
+    let mut rng = Rng::new(seed("a_scan_outlives_its_snapshot_and_what_is_written_meanwhile"));
+    let mut world = World::new(Market { days: 40, ..Market::new(30) });
+    world.live(&mut rng, 60);
+    world.seal(&mut rng);
+    let request = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw).batch_rows(50).unit_rows(50);
+    let scan = {
+        let snapshot = world.store.snapshot().unwrap();
+        snapshot.scan(&request).unwrap()
+    };
+    let question = Question {
+        kind: (Interval::DAY, AdjustmentTag::Raw),
+        instruments: None,
+        prefix: None,
+        from: Timestamp::MIN,
+        to: Timestamp::MAX,
+        columns: COLUMNS.to_vec(),
+        order: ScanOrder::Instrument,
+        batch_rows: 50,
+        threads: 1,
+        unit_rows: None,
+    };
+    let (lsn, expected) = (world.model.lsn, question.answer(&world.model));
+    world.live(&mut rng, 40);
+    assert!(scan.lsn() == lsn && world.model.lsn > lsn);
+    let rows: Vec<_> = scan.flat_map(|batch| shown(&batch.unwrap())).collect();
+    assert_eq!(rows, expected);
+    assert!(world.dir.path().exists());
+}
+
+#[test]
+fn trade_records_are_scanned_in_either_order() {
+    let seed = seed("trade_records_are_scanned_in_either_order");
+    let mut rng = Rng::new(seed);
+    let mut world = World::new(Market { days: 20, ..Market::new(12) });
+    world.live(&mut rng, 150);
+    let snapshot = world.store.snapshot().unwrap();
+    let voided: BTreeSet<_> = world.model.trades.values().filter_map(|trade| trade.voids).collect();
+    for with_void in [false, true] {
+        for order in [ScanOrder::Time, ScanOrder::Instrument] {
+            let from = Market::day(rng.below(10)).label();
+            let mut expected: Vec<_> = world
+                .model
+                .trades
+                .values()
+                .filter(|trade| trade.ts >= from)
+                .filter(|trade| {
+                    with_void || (trade.kind != TradeKind::Void && !voided.contains(&trade.trade_id))
+                })
+                .collect();
+            match order {
+                ScanOrder::Time => expected.sort_by_key(|trade| (trade.ts, trade.instrument, trade.trade_id)),
+                ScanOrder::Instrument => {
+                    expected.sort_by_key(|trade| (trade.instrument, trade.ts, trade.trade_id));
+                }
+            }
+            let request = ScanRequest::trades()
+                .from(from)
+                .order(order)
+                .with_void(with_void)
+                .batch_rows(7)
+                .columns(["fee", "trade_id", "price", "strategy"]);
+            let mut found = Vec::new();
+            for batch in snapshot.scan(&request).unwrap() {
+                let batch = batch.unwrap();
+                let money = |place: usize, row: usize| {
+                    let column = batch.column(place).as_primitive::<Decimal128Type>();
+                    column.is_valid(row).then(|| column.value(row))
+                };
+                for row in 0..batch.num_rows() {
+                    let strategy = batch.column(3).as_string::<i32>();
+                    found.push((
+                        money(0, row),
+                        batch.column(1).as_string::<i32>().value(row).to_owned(),
+                        money(2, row).unwrap(),
+                        strategy.is_valid(row).then(|| strategy.value(row).to_owned()),
+                    ));
+                }
+            }
+            let shown = |trade: &barkeeper_records::TradeRecord| {
+                (
+                    trade.fee.map(|fee| scaled(fee).unwrap()),
+                    trade.trade_id.to_string(),
+                    scaled(trade.price).unwrap(),
+                    trade.strategy.as_ref().map(ToString::to_string),
+                )
+            };
+            assert_eq!(found, expected.into_iter().map(shown).collect::<Vec<_>>());
+            assert!(!found.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_column_that_is_none_is_named_with_those_there_are() {
+    let world = World::new(Market::new(3));
+    let snapshot = world.store.snapshot().unwrap();
+    let bars = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw).columns(["close", "price"]);
+    let error = snapshot.scan(&bars).unwrap_err();
+    assert!(matches!(&error, ReadError::Column { name, .. } if name == "price"), "{error:?}");
+    assert!(error.to_string().contains("instrument, ts, trading_day, open"), "{error}");
+    assert!(snapshot.scan(&ScanRequest::trades().columns(["close"])).is_err());
+    assert_eq!(snapshot.scan(&ScanRequest::trades()).unwrap().count(), 0);
+    let none = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw);
+    assert_eq!(snapshot.scan(&none).unwrap().count(), 0);
+}
