@@ -17,18 +17,18 @@ use crate::error::{CommitError, CommitResult, ReadError, commit_error, missing};
 use crate::import::ImportPlan;
 use crate::ops_bars::check_size;
 use crate::report::Receipt;
-use crate::seal::SealPlan;
 use crate::session::{Joined, Session, read_head};
 use crate::store::Inner;
 use crate::tables::Tab;
 use crate::tails::Touch;
+use crate::upkeep::Upkeep;
 use crate::view::{View, WriteTables};
 
 /// Something to be done in a write transaction.
 pub(crate) enum Task {
     Batch(Batch),
     Import(Box<ImportPlan>),
-    Seal(Box<SealPlan>),
+    Upkeep(Box<Upkeep>),
     Register(String),
     Forget(String),
     Stamp {
@@ -93,6 +93,11 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Whether somebody commits or waits to.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).led
     }
 
     fn lead(&self) {
@@ -267,7 +272,7 @@ impl<'a, 'txn> Context<'a, 'txn> {
                 }
                 vec![session.publish_import(*plan, &self.inner.tails)?]
             }
-            Task::Seal(plan) => vec![session.publish_seal(*plan)?],
+            Task::Upkeep(change) => vec![session.upkeep(*change)?],
             Task::Register(name) => vec![self.register(&mut session, &name)?],
             Task::Forget(name) => {
                 session.staged.remove(Tab::Targets, name.as_bytes().to_vec());

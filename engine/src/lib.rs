@@ -42,6 +42,7 @@ mod summary;
 mod tables;
 mod tails;
 mod trades;
+mod upkeep;
 mod verify;
 mod view;
 

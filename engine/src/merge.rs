@@ -196,6 +196,18 @@ impl<V: View> Bars<'_, V> {
         Ok(found)
     }
 
+    /// The bars of a series that stand in segments from `from` to `to`, removed ones among them.
+    pub(crate) fn sealed(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> ReadResult<Vec<VersionedBar>> {
+        let mut found = Winners::new(Vec::new());
+        self.cold(series, from, to, &mut found)?;
+        Ok(found.finish())
+    }
+
     fn cold(
         &self,
         series: &SeriesKey,

@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) numbers: RwLock<Arc<HashMap<InstrumentId, u32>>>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) failed: AtomicBool,
+    /// Held by whoever seals, merges or takes away: one at a time.
+    pub(crate) upkeep: Mutex<()>,
     pub(crate) targets: Mutex<TargetState>,
     pub(crate) readers: Arc<Readers>,
     #[cfg(feature = "fault-injection")]
@@ -154,6 +156,7 @@ impl Store {
             numbers: RwLock::new(Arc::new(numbers)),
             queue: Mutex::default(),
             failed: AtomicBool::new(false),
+            upkeep: Mutex::new(()),
             targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
             readers: Arc::new(Readers::new(options.snapshot_age)),
             options,

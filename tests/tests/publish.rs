@@ -251,7 +251,8 @@ fn a_power_cut_at_every_step_loses_nothing() {
         let template = Template::new(seed + round);
         for what in ALL {
             let steps = template.scene().publish(what, None);
-            assert_eq!(steps.last().map(|step| step.0), Some("after the commit"));
+            let last = if what == Publication::Seal { "after a removal" } else { "after the commit" };
+            assert_eq!(steps.last().map(|step| step.0), Some(last));
             for (number, (name, _)) in steps.iter().enumerate() {
                 let scene = template.scene();
                 let after = what.apply(&scene.model, &market(), &scene.clock);
