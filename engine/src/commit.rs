@@ -142,13 +142,13 @@ impl Inner {
     }
 
     fn commit_group(&self, tasks: Vec<Task>) -> CommitResult<Vec<CommitResult<Receipt>>> {
-        let txn = self.db.begin_write().map_err(commit_error)?;
+        let txn = self.hot.begin_write()?;
         let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let extremes = self.overlay.now();
         let mut joined = Vec::new();
         let mut answers = Vec::with_capacity(tasks.len());
         let mut written = false;
-        {
+        let spoiled = {
             let tables = WriteTables::new(&txn);
             let context = Context { inner: self, tables: &tables, numbers: &numbers };
             if !extremes.is_empty() {
@@ -167,8 +167,15 @@ impl Inner {
             if written {
                 self.trim_log(&tables)?;
             }
+            tables.is_spoiled()
+        };
+        if spoiled {
+            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                let detail = "another batch of the same commit met damage".to_owned();
+                *answer = Err(CommitError::NotStored { detail });
+            }
         }
-        if !written {
+        if spoiled || !written {
             txn.abort().map_err(commit_error)?;
             return Ok(answers);
         }

@@ -276,6 +276,12 @@ pub enum CommitError {
         /// What the database said.
         detail: String,
     },
+    /// Another batch of the same commit met damage: nothing of this one is stored, and it may be given again.
+    #[error("nothing of the batch is stored: {detail}")]
+    NotStored {
+        /// What was met.
+        detail: String,
+    },
     /// Too many targets.
     #[error("the store has {0} targets already")]
     Targets(usize),

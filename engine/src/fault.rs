@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use redb::{Database, StorageBackend};
+use redb::StorageBackend;
 
 use crate::error::{MaintenanceError, OpenError};
 use crate::folder::DATABASE;
+use crate::hot::{Hot, damaged_structure};
 use crate::options::StoreOptions;
-use crate::store::{Store, damaged_structure, open_error};
+use crate::store::Store;
 
 type Hook = Box<dyn FnMut(usize, &'static str) -> bool + Send>;
 
@@ -40,10 +41,8 @@ impl Store {
         dir: &Path,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let db = Database::builder().create_with_backend(backend).map_err(|e| open_error(dir, e))?;
-            Self::begin(db, dir, options)
-        }));
+        let hot = Hot::open(Box::new(backend), None, true, dir, &options)?;
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
         opened.unwrap_or_else(|_| Err(damaged_structure(&dir.join(DATABASE))))
     }
 

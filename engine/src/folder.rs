@@ -11,6 +11,8 @@ use crate::error::Owner;
 pub(crate) const DATABASE: &str = "store.redb";
 /// The database while its store is made.
 pub(crate) const UNFINISHED: &str = "store.redb.new";
+/// The sums of the database's pages, from its last close.
+pub(crate) const SUMS: &str = "store.sums";
 pub(crate) const OWNER: &str = "owner.json";
 pub(crate) const BARS: &str = "bars";
 pub(crate) const STAGING: &str = "staging";
@@ -31,7 +33,7 @@ pub(crate) fn is_unmade(dir: &Path) -> io::Result<bool> {
         let name = entry.file_name();
         let part = [BARS, STAGING, TRASH].iter().any(|part| name == *part);
         let empty_part = part && entry.file_type()?.is_dir() && fs::read_dir(entry.path())?.next().is_none();
-        if !empty_part && name != UNFINISHED {
+        if !empty_part && name != UNFINISHED && name != SUMS {
             return Ok(false);
         }
     }
@@ -65,6 +67,18 @@ pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
         sync_dir(parent)?;
     }
     Ok(())
+}
+
+/// Writes a file anew: beside it, forced to the disk, then in its place.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    let mut written = File::create(&fresh)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    drop(written);
+    rename_durably(&fresh, file)
 }
 
 fn is_busy(error: &io::Error) -> bool {

@@ -19,6 +19,7 @@ mod fault;
 mod feed;
 mod files;
 mod folder;
+mod hot;
 mod import;
 mod manifest;
 mod merge;
@@ -28,6 +29,7 @@ mod ops_positions;
 mod ops_trades;
 mod options;
 mod overlay;
+mod pages;
 mod publication;
 mod readers;
 mod recover;
@@ -49,7 +51,7 @@ mod view;
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
-pub use options::StoreOptions;
+pub use options::{OnCheck, StoreOptions};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use barkeeper_records::{Calendar, Clock, limits};
 
+/// Hears of bytes checked and bytes in all.
+pub type OnCheck = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
 /// What a store is opened with.
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -22,6 +25,9 @@ pub struct StoreOptions {
     /// How long a snapshot may be held before it expires: 60 s by default, by the steady clock. Looked at
     /// before every commit and, with `background`, every 200 ms.
     pub snapshot_age: Duration,
+    /// Hears how far the check of a whole database has come while it is opened: bytes checked, bytes of the
+    /// file. A store that was closed is opened without one. Nobody by default.
+    pub on_check: Option<OnCheck>,
 }
 
 impl std::fmt::Debug for StoreOptions {
@@ -40,6 +46,7 @@ impl StoreOptions {
             program: "barkeeper".to_owned(),
             background: true,
             snapshot_age: Duration::from_nanos(limits::SNAPSHOT_AGE_NS.unsigned_abs()),
+            on_check: None,
         }
     }
 }

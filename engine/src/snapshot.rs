@@ -11,9 +11,7 @@ use barkeeper_storage::{
     BookV1, ImportV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, StoredRow, VersionedBar, keys,
 };
 
-use redb::ReadableDatabase;
-
-use crate::error::{ReadResult, missing, read_error};
+use crate::error::{ReadResult, missing};
 use crate::merge::Bars;
 use crate::ops_positions::{read_book, read_position, read_positions};
 use crate::overlay::Extremes;
@@ -49,7 +47,7 @@ impl Snapshot {
     pub(crate) fn brief(inner: &Arc<Inner>) -> ReadResult<Self> {
         // Relaxed values first: what is folded in between is seen in both places, never in none.
         let relaxed = inner.overlay.now();
-        let view = ReadView::new(inner.db.begin_read().map_err(read_error)?);
+        let view = ReadView::new(inner.hot.begin_read()?);
         let lsn = Lsn(read_head(&view)?.lsn);
         Ok(Self { inner: inner.clone(), view, relaxed, lsn, registration: None })
     }
@@ -66,7 +64,7 @@ impl Snapshot {
     /// A snapshot for a caller, which expires.
     pub(crate) fn point(inner: &Arc<Inner>) -> ReadResult<Self> {
         let relaxed = inner.overlay.now();
-        let (view, slot) = ReadView::shared(inner.db.begin_read().map_err(read_error)?);
+        let (view, slot) = ReadView::shared(inner.hot.begin_read()?);
         let lsn = Lsn(read_head(&view)?.lsn);
         let now = inner.options.clock.steady();
         let listed = inner.readers.register(SnapshotKind::Point, lsn, now, Some(slot))?;

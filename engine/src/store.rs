@@ -16,13 +16,14 @@ use barkeeper_records::{
     InstrumentId, Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
 };
 use barkeeper_storage::{Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
-use redb::{Database, DatabaseError, ReadableDatabase};
 
 use crate::commit::{Queue, Task, check_batch};
 use crate::error::{
-    CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing, read_error,
+    CommitError, CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing,
+    read_error,
 };
 use crate::folder;
+use crate::hot::{Hot, damaged_structure};
 use crate::manifest::SegmentCache;
 use crate::ops_positions::read_position;
 use crate::options::StoreOptions;
@@ -36,8 +37,6 @@ use crate::tables::{HEAD, IDENTITY, Tab};
 use crate::tails::Tails;
 use crate::view::{ReadView, View};
 
-/// A database file up to this size is checked whole at every open; about 2 ms a MiB.
-const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 /// How often relaxed values are written when nothing else is committed.
 const RELAXED_TICK: Duration = Duration::from_millis(200);
 
@@ -50,7 +49,7 @@ pub(crate) struct TargetState {
 }
 
 pub(crate) struct Inner {
-    pub(crate) db: Database,
+    pub(crate) hot: Hot,
     pub(crate) dir: PathBuf,
     pub(crate) options: StoreOptions,
     pub(crate) identity: IdentityV1,
@@ -106,9 +105,10 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let db = builder(&options).create(&unfinished).map_err(|e| open_error(dir, e))?;
-        prepare(&db, &options).map_err(|error| read_failure(dir, error))?;
-        drop(db);
+        fs::File::create_new(&unfinished).map_err(io)?;
+        let hot = Hot::create(&unfinished, dir, &options)?;
+        prepare(&hot, &options).map_err(|error| read_failure(dir, error))?;
+        drop(hot);
         folder::rename_durably(&unfinished, &dir.join(folder::DATABASE)).map_err(io)?;
         Self::open(dir, options)
     }
@@ -122,24 +122,22 @@ impl Store {
         if !file.is_file() {
             return Err(OpenError::NotFound { path: dir.to_owned() });
         }
+        let hot = Hot::open_in(dir, &options)?;
         // redb may panic on a damaged file; whoever opens a store wants an error.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let db = open_checked(&file, dir, &options)?;
-            Self::begin(db, dir, options)
-        }));
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
         opened.unwrap_or_else(|_| Err(damaged_structure(&file)))
     }
 
     /// Opens a store over a database that is already open.
-    pub(crate) fn begin(db: Database, dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+    pub(crate) fn begin(hot: Hot, dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let damaged = |error| read_failure(dir, error);
-        let identity = prepare(&db, &options).map_err(damaged)?;
+        let identity = prepare(&hot, &options).map_err(damaged)?;
         if identity.format > STORE_FORMAT {
             return Err(OpenError::Newer { found: identity.format, known: STORE_FORMAT });
         }
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         folder::make(dir).map_err(io)?;
-        let view = ReadView::new(db.begin_read().map_err(|e| damaged(read_error(e)))?);
+        let view = ReadView::new(hot.begin_read().map_err(damaged)?);
         recover::recover(&view, dir, options.clock.now())?;
         let numbers = load_numbers(&view).map_err(damaged)?;
         let targets = load_targets(&view).map_err(damaged)?;
@@ -147,7 +145,7 @@ impl Store {
         folder::write_owner(dir, &options.program, options.clock.now()).map_err(io)?;
         let background = options.background;
         let inner = Arc::new(Inner {
-            db,
+            hot,
             dir: dir.to_owned(),
             segments: SegmentCache::new(dir),
             identity,
@@ -315,49 +313,9 @@ fn read_failure(dir: &Path, error: ReadError) -> OpenError {
     }
 }
 
-/// Opens a database file; one of up to 64 MiB is checked whole, because redb verifies no page when it
-/// reads, and a damaged page would hide rows.
-fn open_checked(file: &Path, dir: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
-    let mut db = builder(options).open(file).map_err(|e| open_error(dir, e))?;
-    let small = fs::metadata(file).is_ok_and(|data| data.len() <= CHECKED_BYTES);
-    if small && !db.check_integrity().map_err(|e| open_error(dir, e))? {
-        return Err(damaged_structure(file));
-    }
-    Ok(db)
-}
-
-pub(crate) fn damaged_structure(file: &Path) -> OpenError {
-    OpenError::Damaged { path: file.to_owned(), detail: "pages do not fit their checksums".to_owned() }
-}
-
-fn builder(options: &StoreOptions) -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(options.cache_bytes.clamp(16 << 20, 1 << 30));
-    builder
-}
-
-/// Whether an error says that bytes are missing or make no sense, and not that they cannot be had.
-fn is_short(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
-}
-
-pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
-    let path = dir.join(folder::DATABASE);
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }
-        }
-        DatabaseError::Storage(redb::StorageError::Io(source)) if !is_short(&source) => {
-            OpenError::Io { path, source }
-        }
-        other => OpenError::Damaged { path, detail: other.to_string() },
-    }
-}
-
 /// Reads the identity of a store, or writes that of a new one.
-fn prepare(db: &Database, options: &StoreOptions) -> ReadResult<IdentityV1> {
-    let txn = db.begin_read().map_err(read_error)?;
+fn prepare(hot: &Hot, options: &StoreOptions) -> ReadResult<IdentityV1> {
+    let txn = hot.begin_read()?;
     let empty = txn.list_tables().map_err(read_error)?.next().is_none();
     let view = ReadView::new(txn);
     if let Some(identity) = view.row::<IdentityV1>(Tab::Meta, IDENTITY)? {
@@ -377,7 +335,7 @@ fn prepare(db: &Database, options: &StoreOptions) -> ReadResult<IdentityV1> {
         created_ms: now.millis(),
     };
     let head = HeadV1 { tail: NOTHING.0 + 1, version: Version::ZERO.raw(), ..HeadV1::default() };
-    let txn = db.begin_write().map_err(read_error)?;
+    let txn = hot.begin_write().map_err(unwritten)?;
     {
         let mut meta = txn.open_table(Tab::Meta.definition()).map_err(read_error)?;
         meta.insert(IDENTITY, identity.to_bytes(IDENTITY).as_slice()).map_err(read_error)?;
@@ -385,6 +343,14 @@ fn prepare(db: &Database, options: &StoreOptions) -> ReadResult<IdentityV1> {
     }
     txn.commit().map_err(read_error)?;
     Ok(identity)
+}
+
+/// Why a new store's first transaction could not begin.
+fn unwritten(error: CommitError) -> ReadError {
+    match error {
+        CommitError::Read(error) => error,
+        other => ReadError::Damaged { detail: other.to_string() },
+    }
 }
 
 fn load_numbers(view: &ReadView) -> ReadResult<HashMap<InstrumentId, u32>> {

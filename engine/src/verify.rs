@@ -12,10 +12,10 @@ use barkeeper_storage::{
     SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
     TradeVoidV1, hash_file, keys, rowview,
 };
-use redb::Database;
 
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
 use crate::folder;
+use crate::hot::{Hot, damaged_structure};
 use crate::ops_factors::factor_hash;
 use crate::ops_positions::{account_bucket, book_hash, position_hash, read_positions};
 use crate::ops_trades::{trade_bucket, trade_hash};
@@ -23,7 +23,7 @@ use crate::options::StoreOptions;
 use crate::report::{Finding, TradeQuery, VerifyReport};
 use crate::session::read_head;
 use crate::snapshot::Snapshot;
-use crate::store::{Store, open_error};
+use crate::store::Store;
 use crate::tables::{HEAD, IDENTITY, Tab};
 use crate::view::View;
 
@@ -44,39 +44,35 @@ impl Store {
     ) -> Result<VerifyReport, MaintenanceError> {
         let mut report = VerifyReport::default();
         progress(0, 1);
-        // redb may panic on a damaged file; that is a finding like any other.
-        let checked = catch_unwind(AssertUnwindSafe(|| check_database(dir, &mut report)));
-        match checked {
-            Ok(done) => done?,
-            Err(_) => report.damage("store.redb", "the database's structure is damaged"),
+        let file = dir.join(folder::DATABASE);
+        if !file.is_file() {
+            return Err(OpenError::NotFound { path: dir.to_owned() }.into());
         }
-        if !report.findings.is_empty() {
-            return Ok(report);
-        }
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::open(dir, options)));
+        let opened = Hot::open_in(dir, &options).and_then(|hot| {
+            check_database(&hot, &mut report);
+            // redb may panic on a damaged file; that is a finding like any other.
+            let begun = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
+            begun.unwrap_or_else(|_| Err(damaged_structure(&file)))
+        });
         let store = match opened {
-            Ok(Ok(store)) => store,
-            Ok(Err(OpenError::Damaged { path, detail })) => {
+            Ok(store) => store,
+            Err(OpenError::Damaged { path, detail }) => {
                 report.damage(&path.display().to_string(), detail);
                 return Ok(report);
             }
-            Ok(Err(OpenError::Segment(error))) => {
+            Err(OpenError::Segment(error)) => {
                 report.damage("segments", error.to_string());
                 return Ok(report);
             }
-            Ok(Err(other)) => return Err(other.into()),
-            Err(_) => {
-                report.damage("store.redb", "a table is damaged");
-                return Ok(report);
-            }
+            Err(other) => return Err(other.into()),
         };
-        let snapshot = Snapshot::take(store.inner())?;
-        let read = catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress)));
+        let read = Snapshot::take(store.inner())
+            .map(|snapshot| catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress))));
         match read {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if error.is_damage() => report.damage("store", error.to_string()),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => report.damage("store.redb", "a table is damaged"),
+            Ok(Ok(Ok(()))) => {}
+            Err(error) | Ok(Ok(Err(error))) if error.is_damage() => report.damage("store", error.to_string()),
+            Err(error) | Ok(Ok(Err(error))) => return Err(error.into()),
+            Ok(Err(_)) => report.damage("store.redb", "a table is damaged"),
         }
         Ok(report)
     }
@@ -92,26 +88,30 @@ impl VerifyReport {
     }
 }
 
-fn check_database(dir: &Path, report: &mut VerifyReport) -> Result<(), OpenError> {
-    let file = dir.join(folder::DATABASE);
-    if !file.is_file() {
-        return Err(OpenError::NotFound { path: dir.to_owned() });
-    }
-    let mut db = match Database::open(&file).map_err(|error| open_error(dir, error)) {
-        Err(OpenError::Damaged { path, detail }) => {
-            report.damage(&path.display().to_string(), detail);
-            return Ok(());
+/// Compares all pages with their sums, or where these say nothing with redb's hash tree. Damage of pages is not
+/// shown to redb's check, which would leave the database so that nothing in it can be read any more.
+fn check_database(hot: &Hot, report: &mut VerifyReport) {
+    match hot.compare_all() {
+        Ok(damaged) if damaged.is_empty() => {}
+        Ok(damaged) => {
+            for place in damaged {
+                report.damage("store.redb", format!("the page at byte {place} does not fit its sum"));
+            }
+            return;
         }
-        opened => opened?,
-    };
-    match db.check_integrity() {
-        Ok(true) => {}
-        Ok(false) => {
+        Err(error) => return report.damage("store.redb", error.to_string()),
+    }
+    if hot.was_checked() {
+        return;
+    }
+    match catch_unwind(AssertUnwindSafe(|| hot.check())) {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => {
             report.misfit("store.redb", "the database's own check found damage and mended its structure");
         }
-        Err(error) => report.damage("store.redb", error.to_string()),
+        Ok(Err(error)) => report.damage("store.redb", error.to_string()),
+        Err(_) => report.damage("store.redb", "the database's structure is damaged"),
     }
-    Ok(())
 }
 
 /// Decodes the values of a table, so that every checksum is computed.
@@ -184,13 +184,25 @@ impl Snapshot {
         for tab in Tab::ALL {
             self.scrub_table(*tab, report)?;
         }
-        if !report.findings.is_empty() {
-            return Ok(());
-        }
-        self.scrub_log(report)?;
-        self.scrub_segments(report, progress)?;
-        if report.findings.is_empty() {
-            let digests = self.recompute(report)?;
+        // One part that cannot be read says nothing of the others.
+        let part = |report: &mut VerifyReport, place: &str, read: ReadResult<()>| match read {
+            Err(error) if is_finding(&error) => {
+                report.damage(place, error.to_string());
+                Ok(())
+            }
+            other => other,
+        };
+        let read = self.scrub_log(report);
+        part(report, "change log", read)?;
+        let read = self.scrub_segments(report, progress);
+        part(report, "segments", read)?;
+        let whole = report.findings.is_empty();
+        let mut digests = BTreeMap::new();
+        let read = self.count_bars(report, &mut digests);
+        part(report, "bars", read)?;
+        let read = self.count_ledger(report, &mut digests);
+        part(report, "trades and positions", read)?;
+        if whole {
             self.compare_digests(digests, report)?;
         }
         Ok(())
@@ -282,11 +294,23 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The digests that the live rows have, and checks of what can be counted on the way.
-    fn recompute(&self, report: &mut VerifyReport) -> ReadResult<BTreeMap<Bucket, Digest>> {
-        let mut digests: BTreeMap<Bucket, Digest> = BTreeMap::new();
+    /// Adds the digests of the live bars, and checks what can be counted on the way.
+    fn count_bars(
+        &self,
+        report: &mut VerifyReport,
+        digests: &mut BTreeMap<Bucket, Digest>,
+    ) -> ReadResult<()> {
+        let (mut lost, mut unread) = (None, 0_u64);
         for stat in self.all_series(None, None)? {
-            let bars = self.merged().range(&stat.series, Timestamp::MIN, Timestamp::MAX)?;
+            let bars = match self.merged().range(&stat.series, Timestamp::MIN, Timestamp::MAX) {
+                Ok(bars) => bars,
+                Err(error) if is_finding(&error) => {
+                    lost.get_or_insert((stat.series, error));
+                    unread += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut hasher = BarHasher::new(&stat.series);
             for row in &bars {
                 let bucket = rowview::bar_bucket(&stat.series, row.bar.ts);
@@ -303,6 +327,18 @@ impl Snapshot {
             }
             report.bars += bars.len() as u64;
         }
+        if let Some((series, error)) = lost {
+            report.damage(&series.to_string(), format!("{unread} series cannot be read whole: {error}"));
+        }
+        Ok(())
+    }
+
+    /// The same for positions, books and the trade log.
+    fn count_ledger(
+        &self,
+        report: &mut VerifyReport,
+        digests: &mut BTreeMap<Bucket, Digest>,
+    ) -> ReadResult<()> {
         for (key, row) in read_positions(self.view(), &[])? {
             if let Some(position) = &row.position {
                 report.positions += 1;
@@ -330,7 +366,7 @@ impl Snapshot {
                 report.misfit("trade log", format!("the indexes do not lead to trade {}", trade.trade_id));
             }
         }
-        Ok(digests)
+        Ok(())
     }
 
     fn compare_digests(
@@ -354,6 +390,11 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// Whether an error is something to report: damage, or a published file that is missing.
+const fn is_finding(error: &ReadError) -> bool {
+    error.is_damage() || matches!(error, ReadError::Segment(_))
 }
 
 /// The digest of all rows of a segment.

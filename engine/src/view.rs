@@ -1,6 +1,6 @@
 //! Views of the tables: a snapshot, or a batch's own writes over the transaction it will join.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use barkeeper_storage::StoredRow;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
 
-use crate::error::{CommitResult, ReadError, ReadResult, commit_error, read_error};
+use crate::error::{CommitError, CommitResult, ReadError, ReadResult, commit_error, read_error};
 use crate::tables::Tab;
 
 pub(crate) type Bytes = &'static [u8];
@@ -193,12 +193,14 @@ impl View for ReadView {
 /// The write transaction of one group of batches.
 pub(crate) struct WriteTables<'txn> {
     txn: &'txn WriteTransaction,
+    /// Whether a write failed in the middle: the transaction must not be committed.
+    spoiled: Cell<bool>,
     tables: Vec<RefCell<Option<Table<'txn, Bytes, Bytes>>>>,
 }
 
 impl<'txn> WriteTables<'txn> {
     pub(crate) fn new(txn: &'txn WriteTransaction) -> Self {
-        Self { txn, tables: Tab::ALL.iter().map(|_| RefCell::new(None)).collect() }
+        Self { txn, spoiled: Cell::new(false), tables: Tab::ALL.iter().map(|_| RefCell::new(None)).collect() }
     }
 
     fn use_table<R>(
@@ -216,13 +218,28 @@ impl<'txn> WriteTables<'txn> {
     }
 
     pub(crate) fn put(&self, tab: Tab, key: &[u8], value: &[u8]) -> CommitResult<()> {
-        let done = self.use_table(tab, |table| table.insert(key, value).map(drop)).map_err(commit_error)?;
-        done.map_err(commit_error)
+        self.change(tab, |table| table.insert(key, value).map(drop))
     }
 
     pub(crate) fn remove(&self, tab: Tab, key: &[u8]) -> CommitResult<()> {
-        let done = self.use_table(tab, |table| table.remove(key).map(drop)).map_err(commit_error)?;
-        done.map_err(commit_error)
+        self.change(tab, |table| table.remove(key).map(drop))
+    }
+
+    /// Changes a table. Half a batch may be in it after an error, or after redb panicked at a damaged page.
+    fn change(
+        &self,
+        tab: Tab,
+        change: impl FnOnce(&mut Table<'txn, Bytes, Bytes>) -> Result<(), redb::StorageError>,
+    ) -> CommitResult<()> {
+        let done = guarded(|| Ok(self.use_table(tab, change)))
+            .map_err(CommitError::Read)
+            .and_then(|done| done.map_err(commit_error)?.map_err(commit_error));
+        self.spoiled.set(self.spoiled.get() || done.is_err());
+        done
+    }
+
+    pub(crate) const fn is_spoiled(&self) -> bool {
+        self.spoiled.get()
     }
 }
 
@@ -231,11 +248,13 @@ impl View for WriteTables<'_> {
         let read = |table: &mut Table<'_, Bytes, Bytes>| {
             table.get(key).map(|value| f(value.as_ref().map(redb::AccessGuard::value)))
         };
-        self.use_table(tab, read).map_err(read_error)?.map_err(read_error)
+        guarded(|| self.use_table(tab, read).map_err(read_error)?.map_err(read_error))
     }
 
     fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
-        self.use_table(tab, |table| walk(table, from, to, backwards, visit)).map_err(read_error)?
+        guarded(|| {
+            self.use_table(tab, |table| walk(table, from, to, backwards, visit)).map_err(read_error)?
+        })
     }
 }
 

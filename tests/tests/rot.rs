@@ -18,10 +18,9 @@ use std::sync::Arc;
 
 use barkeeper::{OpenError, SealOptions, Snapshot, Store, TradeQuery};
 use barkeeper_records::{
-    AdjustmentTag, Bar, Batch, Clock, FixedClock, Interval, Lsn, OnConflict, Operation, SeriesKey, Timestamp,
-    TradingDay,
+    AdjustmentTag, Bar, BarRun, Batch, Clock, FixedClock, Interval, Lsn, OnConflict, Operation, PositionKey,
+    SeriesKey, Timestamp, TradingDay,
 };
-use barkeeper_tests::disk::Disk;
 use barkeeper_tests::examine::{Depth, Examination};
 use barkeeper_tests::folder::{clock, copy, files_below, options, scratch, turn, verify};
 use barkeeper_tests::guard::guarded;
@@ -34,6 +33,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
 const DATABASE: &str = "store.redb";
+const SUMS: &str = "store.sums";
 /// Bytes of a page of the database.
 const PAGE: usize = 4_096;
 /// Bytes of the database's header.
@@ -50,6 +50,7 @@ enum Damage {
     Zero { sector: usize },
     Cut { len: usize },
     Grow { bytes: usize },
+    Swap { one: usize, other: usize },
 }
 
 impl Damage {
@@ -62,6 +63,11 @@ impl Damage {
                 bytes[start..end].fill(0);
             }
             Self::Cut { len } => bytes.truncate(len),
+            Self::Swap { one, other } => {
+                for byte in 0..PAGE {
+                    bytes.swap(one * PAGE + byte, other * PAGE + byte);
+                }
+            }
             Self::Grow { bytes: more } => bytes.extend(std::iter::repeat_n(0, more)),
         }
     }
@@ -84,6 +90,7 @@ impl Damage {
             0 | 1 => Self::Flip { bit: rng.below(HEADER * 8) },
             2 | 3 => Self::Zero { sector: (page + rng.below(PAGE)) / SECTOR },
             4 => Self::Cut { len: rng.below(bytes.len()) },
+            5 | 6 => Self::Swap { one: page / PAGE, other: *rng.pick(&pages) },
             _ => Self::Flip { bit: (page + rng.below(PAGE)) * 8 + rng.below(8) },
         }
     }
@@ -130,10 +137,10 @@ impl Reading {
 /// How a damaged database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// As a store is, with the check of all pages that small databases get.
-    Checked,
-    /// As a database is that is too large to be checked at every open.
-    Unchecked,
+    /// With the sums of its pages from the last close, so that damage is met when it is read.
+    Summed,
+    /// Without them, so that the whole database is checked when it is opened.
+    Unsummed,
 }
 
 /// A store that was closed, and what it holds.
@@ -175,7 +182,7 @@ impl Sound {
         }
         store.close().unwrap();
         let sound = Self { dir, clock, model };
-        for way in [Way::Checked, Way::Unchecked] {
+        for way in [Way::Summed, Way::Unsummed] {
             let reading = sound.read(sound.copy().path(), way);
             assert!(reading.all_right(), "before any damage: {reading:?}");
         }
@@ -206,10 +213,13 @@ impl Sound {
     fn read(&self, dir: &Path, way: Way) -> Reading {
         let mut reading = Reading::default();
         let open = || match way {
-            Way::Checked => Store::open(dir, options(&self.clock())),
-            Way::Unchecked => {
-                let disk = Disk::holding(fs::read(dir.join(DATABASE)).unwrap());
-                Store::on_backend(disk, dir, options(&self.clock()))
+            Way::Summed => {
+                assert!(dir.join(SUMS).is_file());
+                Store::open(dir, options(&self.clock()))
+            }
+            Way::Unsummed => {
+                drop(fs::remove_file(dir.join(SUMS)));
+                Store::open(dir, options(&self.clock()))
             }
         };
         let store = match guarded(open) {
@@ -362,40 +372,209 @@ fn assert_none(what: &str, of: usize, found: &[String]) {
 }
 
 #[test]
-fn damage_of_the_database_never_shows_what_was_not_written() {
-    let seed = seed("damage_of_the_database_never_shows_what_was_not_written");
-    for way in [Way::Checked, Way::Unchecked] {
-        let found = survey(seed, way, rounds(60, 4_000), false);
+fn damage_of_the_database_never_shows_what_was_not_written_nor_hides_a_row() {
+    let seed = seed("damage_of_the_database_never_shows_what_was_not_written_nor_hides_a_row");
+    for way in [Way::Summed, Way::Unsummed] {
+        let found = survey(seed, way, rounds(100, 6_000), false);
         assert_none("show what was not written", found.damages, &found.invented);
+        assert_none("hide rows", found.damages, &found.hidden);
     }
-}
-
-#[test]
-fn damage_of_the_database_hides_no_row() {
-    let found = survey(seed("damage_of_the_database_hides_no_row"), Way::Checked, rounds(120, 6_000), false);
-    assert_none("hide rows", found.damages, &found.hidden);
 }
 
 #[test]
 fn damage_of_the_database_is_an_error_and_no_panic() {
     let seed = seed("damage_of_the_database_is_an_error_and_no_panic");
-    let found = survey(seed, Way::Checked, rounds(120, 6_000), false);
-    assert_none("panic", found.damages, &found.panics);
-}
-
-#[test]
-fn damage_of_a_database_too_large_to_be_checked_is_an_error_and_no_panic() {
-    let seed = seed("damage_of_a_database_too_large_to_be_checked_is_an_error_and_no_panic");
-    let found = survey(seed, Way::Unchecked, rounds(120, 6_000), false);
-    assert_none("panic", found.damages, &found.panics);
+    for way in [Way::Summed, Way::Unsummed] {
+        let found = survey(seed, way, rounds(60, 6_000), false);
+        assert_none("panic", found.damages, &found.panics);
+    }
 }
 
 #[test]
 fn verify_finds_all_damage_of_the_database_that_a_reader_can_meet() {
     let seed = seed("verify_finds_all_damage_of_the_database_that_a_reader_can_meet");
-    let found = survey(seed, Way::Unchecked, rounds(100, 6_000), true);
+    let found = survey(seed, Way::Summed, rounds(100, 6_000), true);
     assert_none("are overlooked", found.damages, &found.overlooked);
     assert!(found.all_right < found.damages, "the damage does no harm at all");
+}
+
+/// Flips one bit in each page that holds anything, one after the other.
+fn each_page(bytes: &[u8]) -> impl Iterator<Item = Damage> {
+    let full = |page: &usize| bytes[page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0);
+    let pages: Vec<usize> = (1..bytes.len() / PAGE).filter(full).collect();
+    pages.into_iter().map(|page| Damage::Flip { bit: page * PAGE * 8 + 77 })
+}
+
+#[test]
+fn a_damaged_page_stops_its_readers_and_nobody_else() {
+    let sound = Sound::new(7);
+    let log = TradeQuery { with_void: true, ..TradeQuery::default() };
+    let (mut without_bars, mut without_positions, mut written, mut refused, mut pages) = (0, 0, 0, 0, 0);
+    for damage in each_page(&sound.database()) {
+        let dir = sound.copy();
+        assert!(Damage::of_file(&dir.path().join(DATABASE), damage));
+        pages += 1;
+        let again = scratch();
+        copy(dir.path(), again.path()).unwrap();
+        assert!(sound.findings(again.path()).unwrap() > 0, "{damage:?}: verify overlooks it");
+        let Ok(store) = Store::open(dir.path(), options(&sound.clock())) else {
+            refused += 1;
+            continue;
+        };
+        let snapshot = store.snapshot().unwrap();
+        let bars =
+            sound.model.bars.keys().all(|series| {
+                guarded(|| snapshot.bars(series, Timestamp::MIN, Timestamp::MAX)).unwrap().is_ok()
+            });
+        let positions = guarded(|| snapshot.all_positions(true)).unwrap().is_ok();
+        let trades = guarded(|| snapshot.trades(&log)).unwrap().is_ok();
+        without_bars += usize::from(!bars && positions && trades);
+        without_positions += usize::from(bars && !positions);
+        drop(snapshot);
+        // The ledger is written while bars cannot be read; what cannot be written leaves nothing behind.
+        let fill = Workload::new(Market::new(20), 3).fill(Market::day(0));
+        let committed = guarded(|| store.commit(Batch::of(Operation::RecordTrade(fill.clone())))).unwrap();
+        written += usize::from(!bars && committed.is_ok());
+        let snapshot = store.snapshot().unwrap();
+        assert_eq!(snapshot.lsn().0, sound.model.lsn.0 + u64::from(committed.is_ok()), "{damage:?}");
+        if committed.is_ok() {
+            assert_eq!(snapshot.trade(fill.trade_id).unwrap(), Some(fill), "{damage:?}");
+        }
+        drop(snapshot);
+        guarded(|| drop(store)).unwrap();
+    }
+    println!(
+        "{pages} pages: {refused} not opened, {without_bars} without bars alone, {without_positions} without \
+         positions alone, {written} written all the same"
+    );
+    assert!(without_bars > 0 && without_positions > 0 && written > 0);
+}
+
+#[test]
+fn damaged_sums_cost_time_and_nothing_else() {
+    let seed = seed("damaged_sums_cost_time_and_nothing_else");
+    let (sound, other, mut rng) = (Sound::new(seed), Sound::new(seed + 1), Rng::new(seed));
+    let file = |dir: &Path| dir.join(SUMS);
+    let bytes = fs::read(file(sound.dir.path())).unwrap();
+    let mut cases: Vec<Option<Vec<u8>>> =
+        vec![None, Some(Vec::new()), Some(bytes[..bytes.len() / 2].to_vec())];
+    for _ in 0..rounds(20, 500) {
+        let mut damaged = bytes.clone();
+        match rng.below(2) {
+            0 => Damage::Flip { bit: rng.below(bytes.len() * 8) }.apply(&mut damaged),
+            _ => Damage::Zero { sector: rng.below(bytes.len()) / SECTOR }.apply(&mut damaged),
+        }
+        cases.push(Some(damaged));
+    }
+    for case in cases {
+        let dir = sound.copy();
+        match &case {
+            Some(bytes) => fs::write(file(dir.path()), bytes).unwrap(),
+            None => fs::remove_file(file(dir.path())).unwrap(),
+        }
+        let store = Store::open(dir.path(), options(&sound.clock())).unwrap();
+        Examination::of(&sound.model, &store.snapshot().unwrap(), Depth::Paths).perfect().unwrap();
+        store.close().unwrap();
+        assert_eq!(sound.findings(dir.path()).unwrap(), 0);
+    }
+    // The sums of another store, of the same age or older.
+    let dir = sound.copy();
+    fs::copy(file(other.dir.path()), file(dir.path())).unwrap();
+    let reading = sound.read(dir.path(), Way::Summed);
+    assert!(reading.refused.is_some() || reading.all_right(), "{reading:?}");
+}
+
+#[test]
+fn an_older_database_in_the_place_of_the_closed_one_is_refused() {
+    let sound = Sound::new(7);
+    let dir = sound.copy();
+    let file = dir.path().join(DATABASE);
+    let key = sound.model.positions.keys().next().unwrap().clone();
+    let change = |days| {
+        let store = Store::open(dir.path(), options(&sound.clock())).unwrap();
+        let batch = Batch::of(Operation::SetHeldDays { key: key.clone(), days });
+        let lsn = store.commit(batch).unwrap().lsn;
+        store.close().unwrap();
+        (fs::read(&file).unwrap(), lsn)
+    };
+    let (mut old, mut lsn) = change(1_000);
+    for days in 1_001..1_050 {
+        let (new, next) = change(days);
+        if new.len() == old.len() {
+            break;
+        }
+        (old, lsn) = (new, next);
+    }
+    assert_eq!(fs::metadata(&file).unwrap().len(), old.len() as u64);
+    fs::write(&file, &old).unwrap();
+    let refused = Store::open(dir.path(), options(&sound.clock())).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenError::Damaged { .. }) && refused.to_string().contains(SUMS), "{refused}");
+    assert!(sound.findings(dir.path()).unwrap() > 0);
+    // Where it was meant, it is opened, after a check of all of it.
+    fs::remove_file(dir.path().join(SUMS)).unwrap();
+    let store = Store::open(dir.path(), options(&sound.clock())).unwrap();
+    assert_eq!(store.snapshot().unwrap().lsn(), lsn);
+}
+
+/// One bit of a large database, in a page of its own kind each time: bars that are read are those that were
+/// written, or an error; so with the sums as without them.
+#[test]
+fn a_large_database_is_compared_as_a_small_one() {
+    const BARS: usize = 200_000;
+    let seed = seed("a_large_database_is_compared_as_a_small_one");
+    let (dir, clock, market) = (scratch(), clock(), Market::new(3));
+    let key = PositionKey::main(market.accounts[0].clone(), market.instruments[0]);
+    let store = Store::create(dir.path(), options(&clock)).unwrap();
+    let (interval, adjustment) = (Interval::MINUTE, AdjustmentTag::Raw);
+    let mut written = Vec::new();
+    for instrument in market.instruments.iter().copied() {
+        let series = SeriesKey { interval, adjustment, instrument };
+        let bar = |place| Market::bar(&series, Market::moment(interval, place / 200, place % 200), place % 3);
+        let run = BarRun::new(series, (0..BARS).map(bar).collect()).unwrap();
+        written.push((series, run.bars().to_vec()));
+        store.commit(Batch::of(Operation::PutBars { run, on_conflict: OnConflict::Refuse })).unwrap();
+    }
+    store.commit(Batch::of(Operation::SetHeldDays { key: key.clone(), days: 3 })).unwrap();
+    store.close().unwrap();
+    let len = usize::try_from(fs::metadata(dir.path().join(DATABASE)).unwrap().len()).unwrap();
+    println!("{len} bytes");
+    assert!(len > 64 << 20);
+    let mut rng = Rng::new(seed);
+    let (mut noticed, mut positions) = (0, 0);
+    for round in 0..rounds(8, 200) {
+        let damaged = scratch();
+        copy(dir.path(), damaged.path()).unwrap();
+        let bit = rng.within(PAGE, len - 1) * 8 + rng.below(8);
+        Damage::of_file(&damaged.path().join(DATABASE), Damage::Flip { bit });
+        if round % 2 == 1 {
+            fs::remove_file(damaged.path().join(SUMS)).unwrap();
+        }
+        let store = match Store::open(damaged.path(), options(&clock)) {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+                println!("{error}");
+                noticed += 1;
+                continue;
+            }
+        };
+        let snapshot = store.snapshot().unwrap();
+        let mut right = true;
+        for (series, bars) in &written {
+            match guarded(|| snapshot.bars(series, Timestamp::MIN, Timestamp::MAX)).unwrap() {
+                Ok(found) => assert!(found == *bars, "bit {bit} gives other bars of {series}"),
+                Err(error) => {
+                    assert!(error.is_damage(), "{error}");
+                    right = false;
+                }
+            }
+        }
+        let held = snapshot.position(&key).map(|found| found.unwrap().held_days);
+        positions += usize::from(!right && held.is_ok_and(|held| held == Some(3)));
+        noticed += usize::from(!right);
+    }
+    println!("{noticed} noticed, {positions} with the position still read");
+    assert!(noticed > 0 && positions > 0);
 }
 
 #[test]
@@ -413,7 +592,7 @@ fn damage_of_a_segment_is_an_error_or_harmless_and_always_found() {
             }
             damages += 1;
             let place = format!("{damage:?} of {}, {len} bytes", segment.display());
-            let reading = sound.read(dir.path(), Way::Checked);
+            let reading = sound.read(dir.path(), Way::Summed);
             assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
             harmless += usize::from(reading.all_right());
             assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");
@@ -451,7 +630,7 @@ fn segments_that_are_swapped_lost_or_stale_are_errors_and_found() {
         cases.push((format!("{} empty", one.display()), dir));
     }
     for (place, dir) in &cases {
-        let reading = sound.read(dir.path(), Way::Checked);
+        let reading = sound.read(dir.path(), Way::Summed);
         assert_eq!((reading.wrong(), reading.panicked()), (None, None), "{place}");
         assert!(!reading.all_right(), "{place}: nobody noticed");
         assert!(sound.findings(dir.path()).unwrap() > 0, "{place}: verify overlooks it");

@@ -13,6 +13,7 @@ mod rows;
 pub mod rowview;
 mod segment;
 mod slab;
+mod sums;
 mod verified;
 
 pub use barrows::{
@@ -32,4 +33,5 @@ pub use pages::PageSpan;
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
 pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};
+pub use sums::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};
 pub use verified::{SegmentError, hash_file};

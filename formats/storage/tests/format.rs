@@ -20,10 +20,11 @@ use barkeeper_records::{
 };
 use barkeeper_storage::{
     Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
-    ImportV1, LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1,
-    RunV1, STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, SeriesStat,
-    StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
-    checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys, row_hash, rowview,
+    ImportV1, LogEntry, LogV1, NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1,
+    RequestV1, RevisionV1, RunV1, STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1,
+    SegmentWriter, SeriesStat, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
+    TradeVoidV1, VersionedBar, checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys, page_sum,
+    row_hash, rowview,
 };
 use bincode::Encode;
 use parquet::basic::{Encoding, LogicalType, TimeUnit};
@@ -453,6 +454,13 @@ fn factor(v: &mut Vectors, version: Version, day: TradingDay) {
     v.text("factor.row_hash", row_hash(Table::Factors, &view.0, &view.1));
 }
 
+fn sums(v: &mut Vectors) {
+    let sums = vec![0, page_sum(&[1; PAGE_BYTES])];
+    let kept = PageSums { header: 0x0123_4567_89ab_cdef, transaction: 7, sums };
+    assert_eq!(PageSums::from_bytes(&kept.to_bytes()).as_ref(), Some(&kept));
+    v.hex("sums.value", &kept.to_bytes());
+}
+
 fn manifest(v: &mut Vectors) {
     let segment = "01HK40ZEYG0000000000000002".parse::<TradeId>().unwrap().0;
     let mut blake3 = [0; 32];
@@ -606,7 +614,9 @@ fn segments(v: &mut Vectors) {
 #[test]
 fn every_vector_is_what_the_code_writes() {
     let mut code = Vectors::default();
-    for part in [primitives, versions, bars, slabs, ledger, log, digests, store_rows, manifest, segments] {
+    for part in
+        [primitives, versions, bars, slabs, ledger, log, digests, store_rows, sums, manifest, segments]
+    {
         part(&mut code);
     }
     let mut said = documented();

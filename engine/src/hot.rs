@@ -1,0 +1,160 @@
+//! `Hot`: the open database of a store, over a file whose pages are compared when they are read.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
+
+use crate::error::{CommitError, CommitResult, OpenError, ReadError, ReadResult, commit_error, read_error};
+use crate::folder;
+use crate::options::StoreOptions;
+use crate::pages::PageFile;
+
+/// The open database of a store.
+pub(crate) struct Hot {
+    /// `None` after it was closed, or could not be opened again.
+    db: RwLock<Option<Database>>,
+    pages: Arc<PageFile>,
+    /// Whether all of it was checked when it was opened.
+    checked: bool,
+}
+
+impl Hot {
+    /// Opens the database of a store's folder and takes its lock.
+    pub(crate) fn open_in(dir: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_file(&dir.join(folder::DATABASE), dir, false, options)
+    }
+
+    /// Makes a database in an empty file.
+    pub(crate) fn create(file: &Path, dir: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_file(file, dir, true, options)
+    }
+
+    fn open_file(
+        file: &Path,
+        dir: &Path,
+        may_be_new: bool,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: file.to_owned(), source };
+        let opened = OpenOptions::new().read(true).write(true).open(file).map_err(io)?;
+        let backend = FileBackend::new(opened).map_err(|error| open_error(dir, error))?;
+        Self::open(Box::new(backend), Some(dir.join(folder::SUMS)), may_be_new, dir, options)
+    }
+
+    /// Opens a database. One whose sums are known and that was closed is opened at once; any other is
+    /// checked whole, by redb's repair where that runs, else by its check.
+    pub(crate) fn open(
+        file: Box<dyn StorageBackend>,
+        sums: Option<PathBuf>,
+        may_be_new: bool,
+        dir: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let pages = PageFile::new(file, sums, may_be_new, options.on_check.clone());
+        // redb may panic on a damaged file; whoever opens a store wants an error.
+        let opened = catch_unwind(AssertUnwindSafe(|| open_whole(&pages, options)));
+        let db = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(error)) => {
+                let path = dir.join(folder::DATABASE);
+                return Err(match pages.refused() {
+                    Some(detail) => OpenError::Damaged { path, detail },
+                    None => open_error(dir, error),
+                });
+            }
+            Err(_) => return Err(damaged_structure(&dir.join(folder::DATABASE))),
+        };
+        let checked = pages.is_learning();
+        pages.serve();
+        Ok(Self { db: RwLock::new(Some(db)), pages, checked })
+    }
+
+    pub(crate) fn begin_read(&self) -> ReadResult<ReadTransaction> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.as_ref().ok_or(ReadError::Reopen)?.begin_read().map_err(read_error)
+    }
+
+    pub(crate) fn begin_write(&self) -> CommitResult<WriteTransaction> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.as_ref().ok_or(CommitError::Read(ReadError::Reopen))?.begin_write().map_err(commit_error)
+    }
+
+    /// Whether every page was checked when the database was opened.
+    pub(crate) const fn was_checked(&self) -> bool {
+        self.checked
+    }
+
+    /// Compares every page with its sum; answers the first bytes of those that do not fit.
+    pub(crate) fn compare_all(&self) -> io::Result<Vec<u64>> {
+        self.pages.compare_all()
+    }
+
+    /// redb's own check of the whole database: every page against the hash tree, the free pages against the
+    /// used ones. Whether all was well; what was not is mended where that is possible.
+    pub(crate) fn check(&self) -> Result<bool, DatabaseError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_mut().ok_or(redb::StorageError::PreviousIo)?;
+        db.check_integrity()
+    }
+}
+
+impl Drop for Hot {
+    fn drop(&mut self) {
+        let db = self.db.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // A database with damage may panic once more.
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_ok() {
+            self.pages.keep();
+        }
+    }
+}
+
+/// Opens the database so that every page that it will read is known.
+fn open_whole(pages: &Arc<PageFile>, options: &StoreOptions) -> Result<Database, DatabaseError> {
+    let walked = Arc::new(AtomicBool::new(false));
+    let seen = walked.clone();
+    let mut builder = builder(options);
+    builder.set_repair_callback(move |_| seen.store(true, Ordering::SeqCst));
+    let mut db = builder.create_with_backend(pages.hold())?;
+    // redb's repair has compared every page in use with the hash tree. A database that it found closed it
+    // has not looked at.
+    if pages.is_learning() && !walked.load(Ordering::SeqCst) && !db.check_integrity()? {
+        let detail = "pages do not fit their checksums".to_owned();
+        return Err(redb::StorageError::Corrupted(detail).into());
+    }
+    Ok(db)
+}
+
+fn builder(options: &StoreOptions) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes.clamp(16 << 20, 1 << 30));
+    builder
+}
+
+pub(crate) fn damaged_structure(file: &Path) -> OpenError {
+    OpenError::Damaged { path: file.to_owned(), detail: "pages do not fit their checksums".to_owned() }
+}
+
+/// Whether an error says that bytes are missing or make no sense, and not that they cannot be had.
+fn is_short(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+}
+
+pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
+    let path = dir.join(folder::DATABASE);
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }
+        }
+        DatabaseError::Storage(redb::StorageError::Io(source)) if !is_short(&source) => {
+            OpenError::Io { path, source }
+        }
+        other => OpenError::Damaged { path, detail: other.to_string() },
+    }
+}
