@@ -412,6 +412,10 @@ impl Session<'_, '_> {
             Operation::SetFactor(event) => self.set_factor(event),
             Operation::DeleteFactor { instrument, ex_day } => self.delete_factor(*instrument, *ex_day),
             Operation::RecordImport(import) => self.record_import(import),
+            Operation::SaveStrategySnapshot { strategy, saved_at, schema_version, body } => {
+                self.save_state(strategy, *saved_at, *schema_version, body)
+            }
+            Operation::DeleteStrategySnapshot { key } => self.delete_state(key),
             _ => Ok(Outcome::Unchanged),
         }
     }
@@ -475,6 +479,10 @@ impl Session<'_, '_> {
                 let account = text(0)?.parse().map_err(|_| unknown())?;
                 let book = text(1)?.parse().map_err(|_| unknown())?;
                 self.stamp_book(&account, &book)
+            }
+            Table::StrategySnapshots => {
+                let key = barkeeper_storage::rowview::strategy_snapshot_key_of(key).ok_or_else(unknown)?;
+                self.stamp_state(&key)
             }
             _ => Err(unknown()),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use barkeeper_records::{
     BarError, CalendarError, FactorError, InstrumentId, Lsn, PositionError, PositionKey, Precondition,
-    SeriesKey, Timestamp, TradeError, TradeId, TradingDay,
+    SeriesKey, StrategySnapshotError, Timestamp, TradeError, TradeId, TradingDay,
 };
 use barkeeper_storage::{Damage, SegmentError};
 use serde::{Deserialize, Serialize};
@@ -220,6 +220,9 @@ pub enum CommitError {
     /// A position that cannot be.
     #[error(transparent)]
     Position(#[from] PositionError),
+    /// A strategy's state that cannot be.
+    #[error(transparent)]
+    StrategySnapshot(#[from] StrategySnapshotError),
     /// A bar that cannot be.
     #[error(transparent)]
     Bar(#[from] BarError),
@@ -236,7 +239,7 @@ pub enum CommitError {
     },
     /// Bars exist with other content, and the batch says to stop.
     #[error(
-        "{bars} bars of {series} series are stored with other content (largest change of a close: {largest:.2} %)"
+        "{bars} bars of {series} series are stored with other content, the first in {} at {} (largest change of a close: {largest:.2} %)", first.0, first.1
     )]
     Conflict {
         /// How many bars differ.

@@ -14,6 +14,7 @@ use barkeeper_storage::{
 
 use crate::commit::Task;
 use crate::error::{CommitError, ReadError, ReadResult, missing};
+use crate::feed_states::{state_bucket, state_row};
 use crate::merge::read_tombstone;
 use crate::ops_factors::{factor_row, read_factor, read_factors};
 use crate::ops_positions::{book_hash, position_hash, read_position, read_positions};
@@ -216,9 +217,18 @@ impl PageReader<'_> {
     }
 
     fn put(&mut self, row: Row) {
+        self.left = self.left.saturating_sub(size_of_row(&row).div_ceil(ROW_BYTES));
         self.changes.push(Change::Put(row));
-        self.left = self.left.saturating_sub(1);
     }
+}
+
+/// About how many bytes a row takes on its way: a saved state may be far larger than any other row.
+fn size_of_row(row: &Row) -> usize {
+    let long = |value: &Value| match value {
+        Value::Text(text) => text.len().saturating_sub(limits::TEXT_BYTES),
+        _ => 0,
+    };
+    row.values.iter().map(long).fold(ROW_BYTES, usize::saturating_add)
 }
 
 fn bar_row(series: &SeriesKey, row: &VersionedBar, lsn: Lsn, hasher: &mut BarHasher) -> Row {
@@ -233,7 +243,7 @@ fn bar_row(series: &SeriesKey, row: &VersionedBar, lsn: Lsn, hasher: &mut BarHas
     }
 }
 
-fn tombstone_row(table: Table, key: Vec<Value>, version: Version, lsn: Lsn) -> Row {
+pub(crate) fn tombstone_row(table: Table, key: Vec<Value>, version: Version, lsn: Lsn) -> Row {
     Row { table, key, values: Vec::new(), version, deleted: true, lsn, row_hash: 0 }
 }
 
@@ -305,6 +315,9 @@ fn row_of_key(snapshot: &Snapshot, table: Table, key: &[u8], lsn: Lsn) -> ReadRe
             let place = keys::read_factor(key).ok_or_else(bad)?;
             let stored = read_factor(snapshot.view(), place.0, place.1)?;
             Ok(stored.map(|stored| factor_row(&(place, stored), lsn)))
+        }
+        Table::StrategySnapshots => {
+            state_row(snapshot, &keys::read_strategy_snapshot(key).ok_or_else(bad)?, lsn)
         }
         _ => Err(bad()),
     }
@@ -394,6 +407,7 @@ impl ChangeFeed for Feed {
             Table::Bars => bar_bucket(&snapshot, bucket, after, limit),
             Table::Trades => trade_bucket(&snapshot, bucket, after, limit),
             Table::Factors => factor_bucket(&snapshot, bucket, after, limit),
+            Table::StrategySnapshots => state_bucket(&snapshot, bucket, after, limit),
             _ => account_bucket(&snapshot, bucket, after, limit),
         };
         rows.map_err(|error| FeedError::Store(Box::new(error)))
@@ -564,6 +578,9 @@ fn row_of_values(snapshot: &Snapshot, table: Table, key: &[Value]) -> ReadResult
             let place = rowview::factor_key_of(key).ok_or_else(bad)?;
             let stored = read_factor(snapshot.view(), place.0, place.1)?;
             Ok(stored.map(|stored| factor_row(&(place, stored), lsn)))
+        }
+        Table::StrategySnapshots => {
+            state_row(snapshot, &rowview::strategy_snapshot_key_of(key).ok_or_else(bad)?, lsn)
         }
         _ => Err(bad()),
     }

@@ -17,6 +17,7 @@ mod error;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod feed;
+mod feed_states;
 mod files;
 mod folder;
 mod hot;
@@ -26,6 +27,7 @@ mod merge;
 mod ops_bars;
 mod ops_factors;
 mod ops_positions;
+mod ops_snapshots;
 mod ops_trades;
 mod options;
 mod overlay;

@@ -222,6 +222,11 @@ impl Session<'_, '_> {
             outcome.refusal = Some(Refusal::NotATradingDay { day, next: calendar.next_open(day) });
             return Ok(outcome);
         }
+        let today = calendar.date_of(self.now)?;
+        if day.days().saturating_sub(today.days()) > limits::DAYS_AHEAD {
+            outcome.refusal = Some(Refusal::TooFarAhead { day, today });
+            return Ok(outcome);
+        }
         let last = read_book(&self.staged, account, book)?;
         if let Some(last) = last.filter(|last| *last >= day) {
             outcome.refusal = Some(Refusal::AlreadyDone { last });

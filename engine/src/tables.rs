@@ -70,6 +70,8 @@ tables! {
     RequestOrder = "request_order",
     /// target -> acknowledged LSN.
     Targets = "targets",
+    /// strategy, time, number -> saved state or tombstone.
+    StrategySnapshots = "strategy_snapshots",
     /// BLAKE3 of a file -> where its rows came from.
     Imports = "imports",
 }

@@ -9,8 +9,8 @@ use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
 use barkeeper_storage::{
     BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
     ImportV1, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment,
-    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
-    TradeVoidV1, hash_file, keys, rowview,
+    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
+    TradeOfInstrumentV1, TradeV1, TradeVoidV1, hash_file, keys, rowview,
 };
 
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
@@ -18,6 +18,7 @@ use crate::folder;
 use crate::hot::{Hot, damaged_structure};
 use crate::ops_factors::factor_hash;
 use crate::ops_positions::{account_bucket, book_hash, position_hash, read_positions};
+use crate::ops_snapshots::state_hash;
 use crate::ops_trades::{trade_bucket, trade_hash};
 use crate::options::StoreOptions;
 use crate::report::{Finding, TradeQuery, VerifyReport};
@@ -174,6 +175,10 @@ fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
         Tab::Log => is::<LogV1>(key, value).map(drop),
         Tab::Digests => is::<DigestV1>(key, value).map(drop),
         Tab::Requests => is::<RequestV1>(key, value).map(drop),
+        Tab::StrategySnapshots => {
+            let of = keys::read_strategy_snapshot(key).ok_or_else(bad("key of a state"))?;
+            is::<StrategySnapshotV1>(key, value)?.read(of).map(drop).map_err(Into::into)
+        }
         Tab::Imports => is::<ImportV1>(key, value).map(drop),
     }
 }
@@ -364,6 +369,12 @@ impl Snapshot {
             let indexed = self.view().with(Tab::TradesByInstrument, &index, |value| value.is_some())?;
             if !indexed || self.trade(trade.trade_id)?.as_ref() != Some(&trade) {
                 report.misfit("trade log", format!("the indexes do not lead to trade {}", trade.trade_id));
+            }
+        }
+        for strategy in self.strategies_with_snapshots()? {
+            for state in self.strategy_snapshots(&strategy, None, None, usize::MAX)? {
+                let bucket = rowview::strategy_snapshot_bucket(&state.key);
+                digests.entry(bucket).or_default().add(state_hash(&state));
             }
         }
         Ok(())

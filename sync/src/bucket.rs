@@ -5,26 +5,35 @@ use barkeeper_records::{Table, limits};
 /// Characters of the instrument in the group of a bar.
 pub(crate) const PREFIX_CHARS: usize = 3;
 
-/// The columns behind [`Bucket::group`](barkeeper_records::Bucket) and whether `ts` divides into periods.
+/// The columns behind [`Bucket::group`](barkeeper_records::Bucket) and whether an instant divides into periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// `interval/adjustment/` and the first characters of the instrument, by period.
     Series,
-    /// The account, by period.
-    AccountByPeriod,
-    /// The account.
-    Account,
     /// The first characters of the instrument.
     Instrument,
+    /// One column, by period.
+    ByPeriod {
+        /// The column of the group.
+        group: &'static str,
+        /// The column of the instant.
+        instant: &'static str,
+    },
+    /// One column.
+    Whole {
+        /// The column of the group.
+        group: &'static str,
+    },
 }
 
 impl Shape {
     pub(crate) const fn of(table: Table) -> Self {
         match table {
             Table::Bars => Self::Series,
-            Table::Trades => Self::AccountByPeriod,
             Table::Factors => Self::Instrument,
-            _ => Self::Account,
+            Table::Trades => Self::ByPeriod { group: "account", instant: "ts" },
+            Table::StrategySnapshots => Self::ByPeriod { group: "strategy", instant: "saved_at" },
+            _ => Self::Whole { group: "account" },
         }
     }
 }

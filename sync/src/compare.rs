@@ -9,12 +9,9 @@ use barkeeper_records::{Bucket, ChangeFeed, Digest, Row, Table, Value};
 use barkeeper_storage::{row_hash, rowview};
 
 use crate::check::CheckError;
-use crate::keys::{compare_keys, is_possible};
+use crate::keys::{compare_keys, is_possible, page_rows};
 use crate::report::{Difference, DifferenceKind};
 use crate::sink::{Content, RemoteRow, Sink};
-
-/// Rows read in one go; some 2 MB of bars on each side.
-const PAGE_ROWS: usize = 5_000;
 
 /// What reading a bucket of the target told.
 #[derive(Debug, Default)]
@@ -33,7 +30,9 @@ pub(crate) fn read_there(
 ) -> Result<Reading, CheckError> {
     let mut reading = Reading { digest: Digest::default(), sound: true };
     let mut there = Side::there(bucket);
-    while let Some(row) = there.next(stop, |bucket, after| Ok(sink.rows(bucket, after, PAGE_ROWS)?))? {
+    while let Some(row) =
+        there.next(stop, |bucket, after| Ok(sink.rows(bucket, after, page_rows(bucket.table))?))?
+    {
         match &row.content {
             Content::Live(values) => {
                 let hash = row_hash(bucket.table, &row.key, values);
@@ -60,8 +59,9 @@ pub(crate) fn compare<E: From<CheckError>>(
     let mut here = Side::here(bucket);
     let mut there = Side::there(bucket);
     let mut next_here = || here.next(stop, |bucket, after| fetch_here(feed, bucket, after));
-    let mut next_there =
-        |sink: &mut dyn Sink| there.next(stop, |bucket, after| Ok(sink.rows(bucket, after, PAGE_ROWS)?));
+    let mut next_there = |sink: &mut dyn Sink| {
+        there.next(stop, |bucket, after| Ok(sink.rows(bucket, after, page_rows(bucket.table))?))
+    };
     let mut of_others = 0;
     let (mut left, mut right) = (next_here()?, next_there(sink)?);
     loop {
@@ -189,7 +189,7 @@ impl<'a, R> Side<'a, R> {
                 last = Some(key);
             }
             self.last = last.map(<[Value]>::to_vec);
-            self.ended = page.len() < PAGE_ROWS;
+            self.ended = page.len() < page_rows(self.bucket.table);
             self.page = page.into();
         }
         Ok(self.page.pop_front())
@@ -205,5 +205,5 @@ fn fetch_here(
     if bucket.table == Table::Bars && rowview::bar_group_parts(&bucket.group).is_none() {
         return Ok(Vec::new());
     }
-    Ok(feed.bucket_rows(bucket, after, PAGE_ROWS)?)
+    Ok(feed.bucket_rows(bucket, after, page_rows(bucket.table))?)
 }

@@ -33,6 +33,11 @@ const fn rank(value: &Value) -> u8 {
     }
 }
 
+/// Rows of a bucket that are read at a time: saved states of strategies may have megabytes each.
+pub(crate) const fn page_rows(table: Table) -> usize {
+    if matches!(table, Table::StrategySnapshots) { 16 } else { 5_000 }
+}
+
 /// Whether a store could have made this key; a person who types rows into a target makes others.
 pub(crate) fn is_possible(table: Table, key: &[Value]) -> bool {
     let instrument = |text: &str| InstrumentId::canonical(text).is_ok();
@@ -51,6 +56,8 @@ pub(crate) fn is_possible(table: Table, key: &[Value]) -> bool {
         (Table::Books, [Value::Text(account), Value::Text(book)]) => {
             AccountId::new(account).is_ok() && BookId::new(book).is_ok()
         }
+        (Table::StrategySnapshots, key) => rowview::strategy_snapshot_key_of(key)
+            .is_some_and(|of| rowview::strategy_snapshot_key(&of) == key),
         _ => false,
     }
 }

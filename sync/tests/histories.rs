@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use barkeeper_records::{ChangeFeed, Lsn, Table, limits};
 use barkeeper_sync::conformance::{
-    Fault, Faulty, Write, bar, bar_key, book, position, series, trade, trade_values,
+    Fault, Faulty, Write, bar, bar_key, book, position, series, state, trade, trade_values,
 };
 use barkeeper_sync::{Applied, Reached, Replicator, SinkError, State, Step, Verdict};
 use common::{Desk, MINUTE, restore_database, save_database};
@@ -63,6 +63,13 @@ fn write() -> impl Strategy<Value = Write> {
             Write::Put(Table::Positions, key, values)
         }),
         1 => instrument().prop_map(|instrument| Write::Delete(Table::Positions, position("desk", instrument, None).0)),
+        1 => (0..2_i64, 0..2_i64, 0..3_i32).prop_map(|(period, sequence, cash)| {
+            let (key, values) = state("pwc", period * limits::PERIOD_NS, sequence, &cash.to_string());
+            Write::Put(Table::StrategySnapshots, key, values)
+        }),
+        1 => (0..2_i64, 0..2_i64).prop_map(|(period, sequence)| {
+            Write::Delete(Table::StrategySnapshots, state("pwc", period * limits::PERIOD_NS, sequence, "").0)
+        }),
         1 => (0..3_i32).prop_map(|day| {
             let (key, values) = book("desk", day);
             Write::Put(Table::Books, key, values)

@@ -5,7 +5,7 @@ mod common;
 
 use barkeeper_records::{Table, Timestamp, Value};
 use barkeeper_sync::conformance::{
-    Write, bar, bar_key, book, extreme_trades, position, series, trade, trade_values,
+    Write, bar, bar_key, book, extreme_trades, position, series, state, trade, trade_values,
 };
 use barkeeper_sync::{QuarantineReason, Reached, State, Verdict};
 use common::{Desk, minute, run};
@@ -34,6 +34,7 @@ fn rows_can_be_read_without_knowing_anything() {
     values[9] = Value::Decimal(-1);
     let (position_key, position_values) = position("desk", "000001.SZ", None);
     let (book_key, book_values) = book("desk", 19_724);
+    let (state_key, state_values) = state("轮动", nanos("2024-01-02T01:31:00.5Z"), 0, "{\"cash\": 1}");
     desk.feed
         .commit(vec![
             Write::Put(Table::Bars, bar_key(&series("rb2410.SHFE", "1m"), night), bar(3700.0, 12.0)),
@@ -45,6 +46,7 @@ fn rows_can_be_read_without_knowing_anything() {
             Write::Put(Table::Trades, trade(5), values),
             Write::Put(Table::Positions, position_key, position_values),
             Write::Put(Table::Books, book_key, book_values),
+            Write::Put(Table::StrategySnapshots, state_key, state_values),
         ])
         .unwrap();
     let (mut replicator, _) = desk.process();
@@ -78,6 +80,9 @@ fn rows_can_be_read_without_knowing_anything() {
     assert_eq!(found, expected);
     assert_eq!(row(&sql, "SELECT status, highest, quantity FROM positions")[0], text("open"));
     assert_eq!(row(&sql, "SELECT incremented_on FROM books"), [text("2024-01-02")]);
+    let sql_text = "SELECT strategy, sequence, body, json_extract(body, '$.cash') FROM strategy_snapshots";
+    let expected = [text("轮动"), Cell::Integer(0), text("{\"cash\": 1}"), Cell::Integer(1)];
+    assert_eq!(row(&sql, sql_text), expected);
     assert_eq!(row(&sql, "PRAGMA journal_mode"), [text("wal")]);
     assert_eq!(row(&sql, "PRAGMA application_id"), [Cell::Integer(0x424b_5053)]);
     assert_eq!(row(&sql, "PRAGMA integrity_check"), [text("ok")]);

@@ -38,6 +38,12 @@ pub fn expected(model: &Model) -> Digests {
         let (key, values) = (rowview::book_key(account, book), rowview::book_values(*day));
         add(Table::Books, account.to_string(), 0, &key, &values);
     }
+    for state in model.states.values() {
+        let bucket = rowview::strategy_snapshot_bucket(&state.key);
+        let (key, values) =
+            (rowview::strategy_snapshot_key(&state.key), rowview::strategy_snapshot_values(state));
+        add(Table::StrategySnapshots, bucket.group, bucket.period, &key, &values);
+    }
     found
 }
 

@@ -8,7 +8,8 @@ use std::fmt::Debug;
 
 use barkeeper::{ReadError, SeriesSummary, Snapshot, TradeQuery};
 use barkeeper_records::{
-    AdjustmentTag, Bar, InstrumentId, Interval, Position, SeriesKey, Timestamp, TradeKind, TradeRecord,
+    AdjustmentTag, Bar, InstrumentId, Interval, Position, SeriesKey, StrategyId, StrategySnapshot, Timestamp,
+    TradeKind, TradeRecord,
 };
 
 use crate::guard::guarded;
@@ -190,6 +191,7 @@ impl Examination {
         log.sort_by_key(|trade| std::cmp::Reverse((trade.ts, trade.trade_id)));
         let whole = TradeQuery { with_void: true, ..TradeQuery::default() };
         self.ask(|| "the trade log".to_owned(), &log, || snapshot.trades(&whole));
+        self.states(model, snapshot);
         if depth == Depth::Rows {
             return;
         }
@@ -222,6 +224,32 @@ impl Examination {
             let query =
                 TradeQuery { account: Some(account), instrument: Some(instrument), ..TradeQuery::default() };
             self.ask(|| format!("trades of {instrument}"), &trades, || snapshot.trades(&query));
+        }
+    }
+
+    fn states(&mut self, model: &Model, snapshot: &Snapshot) {
+        let mut of_strategy: BTreeMap<StrategyId, Vec<StrategySnapshot>> = BTreeMap::new();
+        for (strategy, _) in model.saved.keys() {
+            of_strategy.entry(strategy.clone()).or_default();
+        }
+        for state in model.states.values() {
+            of_strategy.entry(state.key.strategy.clone()).or_default().push(state.clone());
+        }
+        let names: Vec<StrategyId> = of_strategy.keys().cloned().collect();
+        self.ask(|| "strategies".to_owned(), &names, || snapshot.strategies_with_snapshots());
+        for (strategy, mut states) in of_strategy {
+            states.reverse();
+            let what = || format!("states of {strategy}");
+            self.ask(what, &states, || snapshot.strategy_snapshots(&strategy, None, None, usize::MAX));
+            let newest = states.first().cloned();
+            self.ask(what, &newest, || snapshot.strategy_snapshot(&strategy, None));
+            if let Some(at) = states.get(states.len() / 2).map(|state| state.key.saved_at) {
+                let then = states.iter().find(|state| state.key.saved_at <= at).cloned();
+                self.ask(what, &then, || snapshot.strategy_snapshot(&strategy, Some(at)));
+                let part: Vec<_> =
+                    states.iter().filter(|state| state.key.saved_at >= at).take(3).cloned().collect();
+                self.ask(what, &part, || snapshot.strategy_snapshots(&strategy, Some(at), None, 3));
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use barkeeper_records::{
     AccountId, BookId, ExtremeUpdate, IncrementOutcome, Operation, Outcome, Position, PositionKey,
-    PositionStatus, Refusal, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, limits,
+    PositionStatus, Refusal, StrategyId, StrategySnapshot, StrategySnapshotKey, Timestamp, TradeId,
+    TradeKind, TradeRecord, TradingDay, limits,
 };
 use rust_decimal::Decimal;
 
@@ -57,6 +58,14 @@ impl Draft<'_> {
             }
             Operation::DeletePosition { key } => {
                 let gone = self.model.positions.remove(key).is_some();
+                self.changed |= gone;
+                Ok(if gone { Outcome::Done } else { Outcome::Unchanged })
+            }
+            Operation::SaveStrategySnapshot { strategy, saved_at, schema_version, body } => {
+                self.save_state(strategy, *saved_at, *schema_version, body)
+            }
+            Operation::DeleteStrategySnapshot { key } => {
+                let gone = self.model.states.remove(key).is_some();
                 self.changed |= gone;
                 Ok(if gone { Outcome::Done } else { Outcome::Unchanged })
             }
@@ -124,6 +133,34 @@ impl Draft<'_> {
         Ok(Outcome::Extremes { changed })
     }
 
+    fn save_state(
+        &mut self,
+        strategy: &StrategyId,
+        saved_at: Timestamp,
+        schema_version: u32,
+        body: &str,
+    ) -> Result<Outcome, Refused> {
+        // What the workload draws is an object, a list, or cut off.
+        if !body.ends_with(['}', ']']) {
+            return Err(Refused::Value);
+        }
+        let of_instant = self.model.states.values().find(|state| {
+            (&state.key.strategy, state.key.saved_at) == (strategy, saved_at)
+                && (state.schema_version, state.body.as_str()) == (schema_version, body)
+        });
+        if let Some(state) = of_instant {
+            return Ok(Outcome::Saved { sequence: state.key.sequence, known: true });
+        }
+        let next = self.model.saved.entry((strategy.clone(), saved_at)).or_default();
+        let key = StrategySnapshotKey { strategy: strategy.clone(), saved_at, sequence: *next };
+        *next += 1;
+        let sequence = key.sequence;
+        let state = StrategySnapshot { key: key.clone(), schema_version, body: body.to_owned() };
+        self.model.states.insert(key, state);
+        self.changed = true;
+        Ok(Outcome::Saved { sequence, known: false })
+    }
+
     fn increment(
         &mut self,
         account: &AccountId,
@@ -146,6 +183,10 @@ impl Draft<'_> {
         };
         if !calendar.is_open(day) {
             return Ok(refused(Refusal::NotATradingDay { day, next: calendar.next_open(day) }));
+        }
+        let today = calendar.date_of(self.now).map_err(|_| Refused::Value)?;
+        if day.days() - today.days() > limits::DAYS_AHEAD {
+            return Ok(refused(Refusal::TooFarAhead { day, today }));
         }
         let key = (account.clone(), book.clone());
         let last = self.model.books.get(&key).copied();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use barkeeper::{CommitError, Receipt};
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, Batch, BookId, Calendar, Hlc, InstrumentId, Interval, Lsn, OnConflict,
-    Operation, Outcome, Position, PositionKey, PositionStatus, Precondition, RequestId, SeriesKey, Timestamp,
-    TradeId, TradeRecord, TradingDay, Version,
+    Operation, Outcome, Position, PositionKey, PositionStatus, Precondition, RequestId, SeriesKey,
+    StrategyId, StrategySnapshot, StrategySnapshotKey, Timestamp, TradeId, TradeRecord, TradingDay, Version,
 };
 
 /// A bar and the version that wrote it.
@@ -58,7 +58,10 @@ impl Refused {
             CommitError::NoTrade(_) => Self::NoTrade,
             CommitError::TradeDiffers(_) => Self::TradeDiffers,
             CommitError::ExternalIdDiffers { .. } => Self::ExternalIdDiffers,
-            CommitError::Trade(_) | CommitError::Position(_) | CommitError::Bar(_) => Self::Value,
+            CommitError::Trade(_)
+            | CommitError::Position(_)
+            | CommitError::StrategySnapshot(_)
+            | CommitError::Bar(_) => Self::Value,
             CommitError::Conflict { .. } => Self::Conflict,
             CommitError::CrossSection { .. } => Self::CrossSection,
             _ => return None,
@@ -115,6 +118,10 @@ pub struct Model {
     pub books: BTreeMap<(AccountId, BookId), TradingDay>,
     /// Every line of the trade log.
     pub trades: BTreeMap<TradeId, TradeRecord>,
+    /// States that strategies have saved and nobody has removed.
+    pub states: BTreeMap<StrategySnapshotKey, StrategySnapshot>,
+    /// How many states were ever saved at an instant.
+    pub(crate) saved: BTreeMap<(StrategyId, Timestamp), u32>,
     /// Answered requests.
     pub requests: BTreeMap<RequestId, Lsn>,
     /// Hashes of imported files.

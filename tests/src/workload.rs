@@ -77,6 +77,7 @@ impl Workload {
             42..=55 => self.trade(model),
             56..=58 => self.import_note(),
             59..=64 => self.increment(),
+            65..=70 => self.state(model),
             _ => self.position(model),
         }
     }
@@ -183,6 +184,36 @@ impl Workload {
             1 => Operation::IncrementHeldDays { account, book, day: None, catch_up: false },
             _ => {
                 Operation::IncrementHeldDays { account, book, day: Some(day), catch_up: self.rng.chance(50) }
+            }
+        }
+    }
+
+    /// A state of a strategy, new or known, or the removal of one; now and then one that is no JSON.
+    fn state(&mut self, model: &Model) -> Operation {
+        let place = self.rng.below(model.states.len().max(1));
+        let known = model.states.values().nth(place).cloned();
+        match (known, self.rng.below(10)) {
+            (Some(old), 0 | 1) => Operation::DeleteStrategySnapshot { key: old.key },
+            (Some(old), 2) => Operation::SaveStrategySnapshot {
+                strategy: old.key.strategy,
+                saved_at: old.key.saved_at,
+                schema_version: old.schema_version,
+                body: old.body,
+            },
+            _ => {
+                let name = *self.rng.pick(&["reversal", "轮动", "a"]);
+                let body = match self.rng.below(8) {
+                    0 => "{".to_owned(),
+                    1 => format!("[\"{}\"]", "状态".repeat(self.rng.below(20_000))),
+                    _ => format!("{{\"cash\": {}}}", self.rng.below(5)),
+                };
+                let seconds = self.rng.below(50) as i64 * 100_000;
+                Operation::SaveStrategySnapshot {
+                    strategy: StrategyId::new(name).expect("a strategy"),
+                    saved_at: Timestamp::from_nanos(Market::day(0).label().nanos() + seconds * 1_000_000_000),
+                    schema_version: 1 + u32::from(self.rng.chance(20)),
+                    body,
+                }
             }
         }
     }

@@ -15,4 +15,5 @@ mod feed;
 mod files;
 mod positions;
 mod snapshots;
+mod states;
 mod trades;

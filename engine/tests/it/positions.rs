@@ -96,6 +96,17 @@ fn missed_days_are_named_and_added_only_when_asked() {
 }
 
 #[test]
+fn a_day_far_ahead_of_the_clock_does_not_lock_the_book() {
+    let desk = Desk::new();
+    open(&desk, "000001.SZ");
+    let typed = outcome(&desk.run(bump_on(Some(day("2062-11-20")), false)));
+    let refusal = Refusal::TooFarAhead { day: day("2062-11-20"), today: day("2026-11-20") };
+    assert_eq!((typed.done, typed.refusal), (false, Some(refusal)));
+    assert!(outcome(&desk.run(bump_on(None, false))).done);
+    assert!(outcome(&desk.run(bump_on(Some(day("2026-12-21")), false))).done);
+}
+
+#[test]
 fn an_empty_book_sets_the_day_too() {
     let desk = Desk::new();
     assert!(outcome(&desk.run(bump_on(None, false))).done);
@@ -109,7 +120,9 @@ fn of_two_callers_racing_exactly_one_increments() {
     let desk = Desk::new();
     open(&desk, "000001.SZ");
     for round in 0..20 {
-        let today = Some(TradingDay::from_days(day("2026-11-23").days() + round * 7).unwrap());
+        let monday = TradingDay::from_days(day("2026-11-23").days() + round * 7).unwrap();
+        desk.at(&format!("{monday}T02:00:00Z"));
+        let today = Some(monday);
         let barrier = Barrier::new(4);
         let done: usize = std::thread::scope(|scope| {
             let callers: Vec<_> = (0..4)

@@ -12,6 +12,7 @@ use crate::instrument::InstrumentId;
 use crate::interval::Interval;
 use crate::names::{AccountId, BookId, StrategyId};
 use crate::position::{ExtremeUpdate, Position, PositionKey};
+use crate::strategy_snapshot::StrategySnapshotKey;
 use crate::time::{Timestamp, TradingDay};
 use crate::trade::{TradeId, TradeRecord};
 
@@ -195,6 +196,23 @@ pub enum Operation {
     },
     /// Notes where imported rows came from.
     RecordImport(ImportRecord),
+    /// Saves a strategy's state as the next one of its instant; a state that is saved for this instant
+    /// already, with the same content, changes nothing. Answers [`Outcome::Saved`].
+    SaveStrategySnapshot {
+        /// Whose.
+        strategy: StrategyId,
+        /// When.
+        saved_at: Timestamp,
+        /// The strategy's own number of the layout of `body`.
+        schema_version: u32,
+        /// One JSON value, at most 4 MiB.
+        body: String,
+    },
+    /// Removes a saved state.
+    DeleteStrategySnapshot {
+        /// Which.
+        key: StrategySnapshotKey,
+    },
 }
 
 /// What must hold for a batch to be committed, checked inside the commit.
@@ -283,6 +301,13 @@ pub enum Refusal {
         /// The next trading day.
         next: TradingDay,
     },
+    /// The day lies more than 31 days ahead of the clock.
+    TooFarAhead {
+        /// The day that was asked for.
+        day: TradingDay,
+        /// The clock's date.
+        today: TradingDay,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -291,6 +316,9 @@ impl fmt::Display for Refusal {
             Self::AlreadyDone { last } => write!(f, "already done for {last}"),
             Self::NotATradingDay { day, next } => {
                 write!(f, "{day} is no trading day; the next one is {next}")
+            }
+            Self::TooFarAhead { day, today } => {
+                write!(f, "{day} lies more than 31 days ahead of the clock, which shows {today}")
             }
         }
     }
@@ -342,6 +370,13 @@ pub enum Outcome {
         unchanged: u64,
         /// Bars that were removed.
         deleted: u64,
+    },
+    /// A strategy's state is stored under this number of its instant.
+    Saved {
+        /// The number.
+        sequence: u32,
+        /// Whether it was there already.
+        known: bool,
     },
     /// How many positions got a new extreme.
     Extremes {

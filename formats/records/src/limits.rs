@@ -12,8 +12,13 @@ pub const TEXT_BYTES: usize = 255;
 pub const REQUEST_ID_BYTES: usize = 64;
 /// Request ids that the store remembers for each client; an older retry is taken for a new batch.
 pub const REQUEST_IDS_PER_CLIENT: u64 = 4_096;
+/// Bytes of a strategy's saved state; the change feed ships it in one row, and targets keep it in one column.
+pub const STRATEGY_SNAPSHOT_BYTES: usize = 4 * 1024 * 1024;
 /// Days in which missed increments are named, so that a store opened after years answers shortly.
 pub const MISSED_DAYS: usize = 366;
+/// Days that a daily increment may lie ahead of the clock: the longest closed week of a market and then
+/// some. Further ahead, a typing error would lock the book until that day.
+pub const DAYS_AHEAD: i32 = 31;
 /// Targets of one store; each has a cursor into the change log.
 pub const TARGETS: usize = 16;
 /// Bytes of the change log before its oldest part is dropped and lagging targets resync by digest.

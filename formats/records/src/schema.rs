@@ -18,11 +18,14 @@ pub enum Table {
     Books = 4,
     /// Corporate actions by which prices are adjusted.
     Factors = 5,
+    /// Saved states of strategies.
+    StrategySnapshots = 6,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Bars, Self::Trades, Self::Positions, Self::Books, Self::Factors];
+    pub const ALL: [Self; 6] =
+        [Self::Bars, Self::Trades, Self::Positions, Self::Books, Self::Factors, Self::StrategySnapshots];
 
     /// The number that stands in log records, digests and hashes.
     pub const fn code(self) -> u8 {
@@ -42,6 +45,7 @@ impl Table {
             Self::Positions => &POSITIONS,
             Self::Books => &BOOKS,
             Self::Factors => &FACTORS,
+            Self::StrategySnapshots => &STRATEGY_SNAPSHOTS,
         }
     }
 }
@@ -53,6 +57,8 @@ pub enum ColumnKind {
     Ascii,
     /// UTF-8, compared byte by byte.
     Text,
+    /// UTF-8 of up to 4 MiB, in no key and in no index.
+    LongText,
     /// A signed 64-bit integer.
     Int,
     /// Nanoseconds since 1970 UTC; targets show the venue's local time beside it.
@@ -99,7 +105,7 @@ const fn opt(name: &'static str, kind: ColumnKind, comment: &'static str) -> Col
     Column { name, kind, nullable: true, comment }
 }
 
-use ColumnKind::{Ascii, Day, Decimal, Double, Int, Nanos, Text};
+use ColumnKind::{Ascii, Day, Decimal, Double, Int, LongText, Nanos, Text};
 
 static BARS: TableSchema = TableSchema {
     table: Table::Bars,
@@ -190,6 +196,19 @@ static FACTORS: TableSchema = TableSchema {
         col("rights", Double, "new shares for one share that are paid for"),
         col("rights_price", Double, "the price of one of them"),
         opt("factor", Double, "by how much earlier prices are divided, where the source states it"),
+    ],
+};
+static STRATEGY_SNAPSHOTS: TableSchema = TableSchema {
+    table: Table::StrategySnapshots,
+    name: "bk_strategy_snapshots",
+    key: &[
+        col("strategy", Text, "whose state"),
+        col("saved_at", Nanos, "when, UTC nanoseconds"),
+        col("sequence", Int, "0 for the first state of that instant, one more for each further one"),
+    ],
+    values: &[
+        col("schema_version", Int, "the strategy's own number of the layout of the body"),
+        col("body", LongText, "the state as JSON"),
     ],
 };
 

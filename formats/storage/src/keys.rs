@@ -5,7 +5,7 @@
 
 use barkeeper_records::{
     AccountId, AdjustmentTag, BookId, Bucket, InstrumentId, Interval, Lsn, PositionKey, RequestId, SeriesKey,
-    Table, Timestamp, TradeId, TradingDay,
+    StrategyId, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay,
 };
 
 /// Appends the parts of a key.
@@ -231,6 +231,30 @@ pub fn read_factor(key: &[u8]) -> Option<(InstrumentId, TradingDay)> {
     let instrument = InstrumentId::from_trusted(parts.text()?)?;
     let ex_day = TradingDay::from_days(parts.i32()?)?;
     parts.end((instrument, ex_day))
+}
+
+/// Saved state: strategy, time, number.
+pub fn strategy_snapshot(key: &StrategySnapshotKey) -> Vec<u8> {
+    Key::with(48).text(key.strategy.as_str()).i64(key.saved_at.nanos()).u32(key.sequence).0
+}
+
+/// The prefix of a strategy's saved states.
+pub fn strategy_snapshots(strategy: &StrategyId) -> Vec<u8> {
+    Key::with(32).text(strategy.as_str()).0
+}
+
+/// The prefix of a strategy's saved states of an instant, and with it the first key from it on.
+pub fn strategy_snapshots_from(strategy: &StrategyId, saved_at: Timestamp) -> Vec<u8> {
+    Key::with(48).text(strategy.as_str()).i64(saved_at.nanos()).0
+}
+
+/// The state of a key.
+pub fn read_strategy_snapshot(key: &[u8]) -> Option<StrategySnapshotKey> {
+    let mut parts = Parts(key);
+    let strategy = StrategyId::new(name(parts.text()?)?).ok()?;
+    let saved_at = Timestamp::from_nanos(parts.i64()?);
+    let sequence = parts.u32()?;
+    parts.end(StrategySnapshotKey { strategy, saved_at, sequence })
 }
 
 /// The prefix of all series of an interval and adjustment.

@@ -13,6 +13,7 @@ mod rows;
 pub mod rowview;
 mod segment;
 mod slab;
+mod snapshots;
 mod sums;
 mod verified;
 
@@ -33,5 +34,6 @@ pub use pages::PageSpan;
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
 pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};
+pub use snapshots::StrategySnapshotV1;
 pub use sums::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};
 pub use verified::{SegmentError, hash_file};

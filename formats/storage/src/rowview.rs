@@ -1,8 +1,8 @@
 //! Records as rows of tables and back: what targets store and what row hashes cover.
 
 use barkeeper_records::{
-    AccountId, Bar, BookId, Bucket, FactorEvent, InstrumentId, Interval, Position, Row, SeriesKey, Table,
-    Timestamp, TradeRecord, TradingDay, Value, limits, scaled,
+    AccountId, Bar, BookId, Bucket, FactorEvent, InstrumentId, Interval, Position, Row, SeriesKey,
+    StrategySnapshot, StrategySnapshotKey, Table, Timestamp, TradeRecord, TradingDay, Value, limits, scaled,
 };
 use rust_decimal::Decimal;
 
@@ -123,9 +123,37 @@ pub fn factor_key_of(key: &[Value]) -> Option<(InstrumentId, TradingDay)> {
     }
 }
 
+/// The key of a saved state's row.
+pub fn strategy_snapshot_key(key: &StrategySnapshotKey) -> Vec<Value> {
+    vec![text(&key.strategy), Value::Int(key.saved_at.nanos()), Value::Int(i64::from(key.sequence))]
+}
+
+/// The columns of a saved state's row behind its key.
+pub fn strategy_snapshot_values(snapshot: &StrategySnapshot) -> Vec<Value> {
+    vec![Value::Int(i64::from(snapshot.schema_version)), text(&snapshot.body)]
+}
+
+/// The saved state that a row's key names; `None` where the values are no such key.
+pub fn strategy_snapshot_key_of(key: &[Value]) -> Option<StrategySnapshotKey> {
+    match key {
+        [Value::Text(strategy), Value::Int(saved_at), Value::Int(sequence)] => Some(StrategySnapshotKey {
+            strategy: strategy.parse().ok()?,
+            saved_at: Timestamp::from_nanos(*saved_at),
+            sequence: u32::try_from(*sequence).ok()?,
+        }),
+        _ => None,
+    }
+}
+
 /// The bucket of a corporate action.
 pub fn factor_bucket(instrument: &InstrumentId) -> Bucket {
     Bucket { table: Table::Factors, group: instrument.group().to_owned(), period: 0 }
+}
+
+/// The bucket of a saved state.
+pub fn strategy_snapshot_bucket(key: &StrategySnapshotKey) -> Bucket {
+    let period = period_of(key.saved_at);
+    Bucket { table: Table::StrategySnapshots, group: key.strategy.to_string(), period }
 }
 
 /// The digest period of an instant.
@@ -169,6 +197,10 @@ pub fn bucket_of(row: &Row) -> Option<Bucket> {
             _ => return None,
         },
         Table::Factors => (factor_key_of(&row.key)?.0.group().to_owned(), 0),
+        Table::StrategySnapshots => {
+            let key = strategy_snapshot_key_of(&row.key)?;
+            (key.strategy.to_string(), period_of(key.saved_at))
+        }
         _ => return None,
     };
     Some(Bucket { table: row.table, group, period })

@@ -9,14 +9,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BookId, Bucket, Digest, InstrumentId, Interval, Lsn, PositionKey,
-    SeriesKey, Table, Timestamp, TradeId, TradingDay, Version,
+    SeriesKey, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay, Version,
 };
 use barkeeper_storage::{
     Axis, BarV1, BookV1, ChunkView, Damage, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
     LogEntry, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment,
     SegmentEntry, SegmentError, SegmentIndexV1, SegmentKind, SegmentV1, SegmentWriter, StatsPageV1,
-    StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar, checksum,
-    encode_chunk, keys,
+    StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
+    VersionedBar, checksum, encode_chunk, keys,
 };
 
 fn series() -> SeriesKey {
@@ -122,7 +122,7 @@ fn a_value_in_another_table_is_damage() {
     let error = TradeIdV1::from_bytes(&key, &void.to_bytes(&key)).unwrap_err();
     assert!(matches!(error, Damage::Checksum { .. }), "{error}");
 
-    let readers: [(u8, Reader); 23] = [
+    let readers: [(u8, Reader); 24] = [
         reader::<PositionV1>(),
         reader::<BookV1>(),
         reader::<TradeV1>(),
@@ -146,6 +146,7 @@ fn a_value_in_another_table_is_damage() {
         reader::<SegmentV1>(),
         reader::<SegmentIndexV1>(),
         (CHUNK, read_chunk),
+        reader::<StrategySnapshotV1>(),
     ];
     for (kind, _) in readers {
         // The checksum comes first, so it does not matter what the payload is.
@@ -193,7 +194,8 @@ fn a_key_that_goes_on_behind_its_last_part_is_refused() {
     let id = TradeId(7);
     let bucket = Bucket { table: Table::Trades, group: "a".to_owned(), period: 0 };
     let book = BookId::main();
-    let all: [(Vec<u8>, IsRead); 10] = [
+    let state = StrategySnapshotKey { strategy: "a".parse().unwrap(), saved_at: ts, sequence: 1 };
+    let all: [(Vec<u8>, IsRead); 11] = [
         (keys::factor(&series.instrument, TradingDay::default()), |key| keys::read_factor(key).is_some()),
         (keys::book(&account, &book), |key| keys::read_book(key).is_some()),
         (keys::trade(&account, ts, id), |key| keys::read_trade(key).is_some()),
@@ -205,6 +207,7 @@ fn a_key_that_goes_on_behind_its_last_part_is_refused() {
         (keys::stats_page(series.interval, series.adjustment, 1), |key| keys::read_stats_page(key).is_some()),
         (keys::log(Lsn(1), 0), |key| keys::read_log(key).is_some()),
         (keys::bucket(&bucket), |key| keys::read_bucket(key).is_some()),
+        (keys::strategy_snapshot(&state), |key| keys::read_strategy_snapshot(key).is_some()),
         (keys::request_order("desk", 0), |key| keys::read_request_order(key).is_some()),
     ];
     for (place, (mut key, is_read)) in all.into_iter().enumerate() {

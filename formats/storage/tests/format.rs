@@ -15,16 +15,16 @@ use std::path::Path;
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Column, Digest, FactorEvent,
     ImportRecord, InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality,
-    RangeTombstone, RequestId, SeriesKey, StrategyId, Table, Timestamp, TradeId, TradeKind, TradeRecord,
-    TradingDay, Value, Version,
+    RangeTombstone, RequestId, SeriesKey, StrategyId, StrategySnapshot, StrategySnapshotKey, Table,
+    Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Value, Version,
 };
 use barkeeper_storage::{
     Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
     ImportV1, LogEntry, LogV1, NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1,
     RequestV1, RevisionV1, RunV1, STORE_FORMAT, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentV1,
-    SegmentWriter, SeriesStat, StatsPageV1, StoredRow, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
-    TradeVoidV1, VersionedBar, checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys, page_sum,
-    row_hash, rowview,
+    SegmentWriter, SeriesStat, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
+    TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar, checksum, encode_chunk, file_name, hash_file,
+    id_of_file_name, keys, page_sum, row_hash, rowview,
 };
 use bincode::Encode;
 use parquet::basic::{Encoding, LogicalType, TimeUnit};
@@ -329,6 +329,23 @@ fn ledger(v: &mut Vectors) {
     assert_eq!(later(&[Value::Null, Value::Null]), hash);
     assert_ne!(later(&[Value::Int(0)]), hash);
     assert_ne!(later(&[Value::Null, Value::Int(0)]), later(&[Value::Int(0)]));
+
+    let key = StrategySnapshotKey {
+        strategy: StrategyId::new("轮动").unwrap(),
+        saved_at: at("2024-01-02T07:30:00.5Z"),
+        sequence: 1,
+    };
+    let state = StrategySnapshot { key: key.clone(), schema_version: 3, body: "{\"cash\":1}".to_owned() };
+    let bytes = keys::strategy_snapshot(&key);
+    assert_eq!(keys::read_strategy_snapshot(&bytes).as_ref(), Some(&key));
+    let row = StrategySnapshotV1::of(&state, version);
+    assert_eq!(row.clone().read(key.clone()).unwrap().0.as_ref(), Some(&state));
+    v.row(["state.key", "state.value"], &bytes, &row);
+    v.value("state.tombstone", &bytes, &StrategySnapshotV1::tombstone(version));
+    let row_key = rowview::strategy_snapshot_key(&key);
+    assert_eq!(rowview::strategy_snapshot_key_of(&row_key), Some(key));
+    let values = rowview::strategy_snapshot_values(&state);
+    v.text("state.row_hash", row_hash(Table::StrategySnapshots, &row_key, &values));
 
     let trade = trade();
     let TradeRecord { trade_id: id, account, instrument, ts, .. } = &trade;
@@ -669,11 +686,16 @@ fn every_table_is_documented() {
     assert_eq!(first_cells(section("\n## 5. Tables of store.redb\n")), names);
 }
 
+/// All sources of the crate.
+fn sources() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
 /// The numbers that the sources give to kinds of values: of rows, of links, of chunks.
 fn kinds_of_the_sources() -> Vec<u8> {
     let mut found = Vec::new();
-    for file in ["rows", "barrows", "factorrow", "logrow", "manifest", "slab"] {
-        let source = source(&format!("formats/storage/src/{file}.rs"));
+    for source in sources() {
         for (before, after) in [("const KIND: u8 = ", ";"), ("= LinkV1<", ">;")] {
             let numbers = source.split(before).skip(1).map(|rest| rest.split(after).next().unwrap());
             // The links' own trait says `KIND`, the number of each stands in its alias.
@@ -694,11 +716,13 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
     let rows = kinds![
         PositionV1 BookV1 TradeV1 ImportV1 BarV1 RevisionV1 TombstoneV1 StatsPageV1 NumberV1 LogV1 DigestV1
         IdentityV1 HeadV1 RequestV1 TradeIdV1 TradeOfInstrumentV1 ExternalIdV1 TradeVoidV1 RequestOrderV1
-        NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1
+        NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1 StrategySnapshotV1
     ];
-    let mut code = rows.map(|(kind, name)| format!("| {kind} | `{name}` |")).to_vec();
-    let place = usize::from(CHUNK) - 1;
-    code.insert(place, format!("| {CHUNK} | slab chunk |"));
+    let mut code = rows.map(|(kind, name)| (kind, format!("`{name}`"))).to_vec();
+    code.push((CHUNK, "slab chunk".to_owned()));
+    code.sort();
+    let numbers: Vec<u8> = (1..=u8::try_from(code.len()).unwrap()).collect();
+    let code: Vec<String> = code.into_iter().map(|(kind, what)| format!("| {kind} | {what} |")).collect();
     let lines = section("\n## 4. The envelope\n").lines();
     let of_a_kind =
         lines.filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()));
@@ -706,7 +730,6 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
     let said: Vec<String> =
         of_a_kind.map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ") + " |").collect();
     assert_eq!(said, code);
-    let numbers: Vec<u8> = (1..=FactorV1::KIND).collect();
     assert_eq!(kinds_of_the_sources(), numbers);
 }
 
@@ -730,8 +753,8 @@ fn encoded(source: &str) -> BTreeMap<String, Vec<String>> {
 #[test]
 fn every_row_has_the_documented_fields() {
     let mut code = BTreeMap::new();
-    for file in ["rows", "barrows", "factorrow", "logrow", "manifest"] {
-        code.append(&mut encoded(&source(&format!("formats/storage/src/{file}.rs"))));
+    for source in sources() {
+        code.append(&mut encoded(&source));
     }
     assert!(code.len() > 20, "{code:?}");
     let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();

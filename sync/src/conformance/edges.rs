@@ -6,8 +6,8 @@ use barkeeper_records::{Bucket, Change, Digest, Row, Table, Timestamp, TradingDa
 use barkeeper_storage::{row_hash, rowview};
 
 use super::sample::{
-    bar, bar_key, book, extreme_trades, factor, position, row, series, small_version, tombstone, trade,
-    trade_values,
+    bar, bar_key, book, extreme_trades, factor, position, row, series, small_version, state, tombstone,
+    trade, trade_values,
 };
 use super::streams::{greeted, live, ship};
 use super::{Failure, Remote, expect, expect_true};
@@ -79,6 +79,16 @@ fn extreme_rows() -> Vec<Row> {
         ],
     );
     add(Table::Books, vec![book("é", -106_751), book("e\u{301}", 106_751), book("E", 0), book("a_%", -1)]);
+    let long = format!("\"{}\"", "状态🐉'\\".repeat(100_000));
+    add(
+        Table::StrategySnapshots,
+        vec![
+            state("轮动", i64::MIN, 0, "{}"),
+            state("轮动", i64::MAX, 4_294_967_295, "null"),
+            state("a'b", 0, 1, &long),
+            state("A'b", 0, 1, " {\"a\": \"\\u0000\"}\r\n"),
+        ],
+    );
     rows
 }
 

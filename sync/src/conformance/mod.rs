@@ -20,7 +20,7 @@ use barkeeper_records::FeedError;
 pub use self::faulty::{Fault, Faulty};
 pub use self::model::{MemoryFeed, Write};
 pub use self::sample::{
-    bar, bar_key, book, extreme_trades, position, row, series, tombstone, trade, trade_values,
+    bar, bar_key, book, extreme_trades, position, row, series, state, tombstone, trade, trade_values,
 };
 use crate::check::CheckError;
 use crate::error::SinkError;

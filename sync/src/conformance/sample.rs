@@ -104,6 +104,12 @@ pub(super) fn factor(instrument: &str, days: i32, stated: Option<f64>) -> (Vec<V
     (vec![text(instrument), Value::Day(day)], values)
 }
 
+/// Key and columns of a strategy's saved state.
+pub fn state(strategy: &str, saved_at: i64, sequence: i64, body: &str) -> (Vec<Value>, Vec<Value>) {
+    let key = vec![text(strategy), Value::Int(saved_at), Value::Int(sequence)];
+    (key, vec![Value::Int(1), text(body)])
+}
+
 /// Trades whose texts and numbers are as odd as a store lets them be.
 pub fn extreme_trades() -> Vec<(Vec<Value>, Vec<Value>)> {
     let widest = 10_i128.pow(28) - 1;

@@ -5,10 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use barkeeper_records::{Bucket, Change, Cursor, LogBounds, Lsn, Row, Table, Value};
 
 use super::{Replicator, Step, Trouble};
+use crate::keys::page_rows;
 use crate::state::State;
 
-/// Rows read from the store in one go.
-const READ_ROWS: usize = 5_000;
 /// Rows in one transaction at the target.
 const PAGE_ROWS: usize = 25_000;
 
@@ -90,7 +89,8 @@ impl Replicator {
         let standing = self.at.clone();
         self.ship(&changes, &standing, 0)?;
         let mut buckets = VecDeque::new();
-        for table in [Table::Books, Table::Positions, Table::Trades, Table::Factors, Table::Bars] {
+        // Bars last: there are most of them.
+        for table in Table::ALL.into_iter().rev() {
             let there: HashMap<Bucket, _> = if after == Lsn(0) {
                 // An earlier copy may have been broken off by the end of a process.
                 self.sink.digests(table)?.into_iter().collect()
@@ -115,8 +115,9 @@ impl Replicator {
             if page.changes.len() >= PAGE_ROWS || bytes >= self.options.page_bytes {
                 break;
             }
-            let rows = self.feed.bucket_rows(bucket, page.behind.as_deref(), READ_ROWS)?;
-            let is_last = rows.len() < READ_ROWS;
+            let limit = page_rows(bucket.table);
+            let rows = self.feed.bucket_rows(bucket, page.behind.as_deref(), limit)?;
+            let is_last = rows.len() < limit;
             page.behind = rows.last().filter(|_| !is_last).map(|row| row.key.clone());
             page.finished += usize::from(is_last);
             bytes += rows.iter().map(weight).sum::<usize>();

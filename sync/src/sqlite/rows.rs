@@ -181,7 +181,7 @@ impl Writer {
         let mut statement = connection.prepare_cached(if after.is_some() { behind } else { first })?;
         statement.raw_bind_parameter(1, &bucket.group)?;
         let mut at = 2;
-        if Shape::of(bucket.table) == Shape::AccountByPeriod {
+        if matches!(Shape::of(bucket.table), Shape::ByPeriod { .. }) {
             let (first, last) = period_bounds(bucket.period);
             statement.raw_bind_parameter(2, first)?;
             statement.raw_bind_parameter(3, last)?;
@@ -283,7 +283,7 @@ fn bind_value(
     text.clear();
     match (kind, value) {
         (_, Value::Null) => statement.raw_bind_parameter(at, rusqlite::types::Null)?,
-        (ColumnKind::Ascii | ColumnKind::Text, Value::Text(one)) => {
+        (ColumnKind::Ascii | ColumnKind::Text | ColumnKind::LongText, Value::Text(one)) => {
             statement.raw_bind_parameter(at, one.as_str())?;
         }
         (ColumnKind::Int | ColumnKind::Nanos, Value::Int(number)) => {
@@ -332,7 +332,9 @@ fn read_value(kind: ColumnKind, nullable: bool, cell: ValueRef<'_>) -> (Value, b
             let read = match kind {
                 ColumnKind::Day => parse_day(&text).map(Value::Day),
                 ColumnKind::Decimal => parse_decimal(&text).map(Value::Decimal),
-                ColumnKind::Ascii | ColumnKind::Text => return (Value::Text(text), is_text),
+                ColumnKind::Ascii | ColumnKind::Text | ColumnKind::LongText => {
+                    return (Value::Text(text), is_text);
+                }
                 _ => None,
             };
             read.map_or((Value::Text(text), false), |value| (value, is_text))

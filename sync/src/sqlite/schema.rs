@@ -62,7 +62,11 @@ pub(super) fn quote_identifier(name: &str) -> String {
 /// The storage class of a column.
 const fn sql_type(kind: ColumnKind) -> &'static str {
     match kind {
-        ColumnKind::Ascii | ColumnKind::Text | ColumnKind::Day | ColumnKind::Decimal => "TEXT",
+        ColumnKind::Ascii
+        | ColumnKind::Text
+        | ColumnKind::LongText
+        | ColumnKind::Day
+        | ColumnKind::Decimal => "TEXT",
         ColumnKind::Int | ColumnKind::Nanos => "INTEGER",
         ColumnKind::Double => "REAL",
     }
@@ -186,7 +190,8 @@ fn create(schema: &TableSchema) -> String {
     {
         lines.push(column_line(column, is_key));
         if column.kind == ColumnKind::Nanos {
-            let comment = "ts on the clock of the instrument's venue, not hashed";
+            let comment =
+                "the instant on the clock of the instrument's venue, in UTC without one; not hashed";
             lines.push((format!("{} TEXT", quote_identifier(LocalTime::COLUMN)), comment));
         }
     }
@@ -224,11 +229,14 @@ fn column_line(column: &Column, is_key: bool) -> (String, &'static str) {
 /// Buckets that are no stretch of the primary key need an index to be read one by one.
 fn index(table: Table) -> Option<String> {
     let schema = table.schema();
-    (Shape::of(table) == Shape::AccountByPeriod).then(|| {
+    let Shape::ByPeriod { group, instant } = Shape::of(table) else { return None };
+    let is_key = key_names(schema).take(2).eq([group, instant]);
+    (!is_key).then(|| {
         format!(
-            "CREATE INDEX IF NOT EXISTS {} ON {} (\"account\", \"ts\")",
-            quote_identifier(&format!("{}_account_ts", schema.name)),
-            quote_identifier(schema.name)
+            "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
+            quote_identifier(&format!("{}_{group}_{instant}", schema.name)),
+            quote_identifier(schema.name),
+            quoted([group, instant])
         )
     })
 }
@@ -259,8 +267,8 @@ fn remove(schema: &TableSchema) -> String {
 }
 
 /// Integer division of SQLite rounds towards zero; periods before 1970 round down.
-fn period() -> String {
-    format!("(\"ts\" / {0}) - (\"ts\" % {0} < 0)", limits::PERIOD_NS)
+fn period(instant: &str) -> String {
+    format!("({0} / {1}) - ({0} % {1} < 0)", quote_identifier(instant), limits::PERIOD_NS)
 }
 
 fn digests(table: Table) -> String {
@@ -268,12 +276,12 @@ fn digests(table: Table) -> String {
         Shape::Series => {
             format!(
                 "\"interval\" || '/' || \"adjustment\" || '/' || substr(\"instrument\", 1, {PREFIX_CHARS}), {}",
-                period()
+                period("ts")
             )
         }
-        Shape::AccountByPeriod => format!("\"account\", {}", period()),
-        Shape::Account => "\"account\", 0".to_owned(),
         Shape::Instrument => format!("substr(\"instrument\", 1, {PREFIX_CHARS}), 0"),
+        Shape::ByPeriod { group, instant } => format!("{}, {}", quote_identifier(group), period(instant)),
+        Shape::Whole { group } => format!("{}, 0", quote_identifier(group)),
     };
     format!(
         "SELECT {group}, count(*), sum(\"row_hash\" & 4294967295), sum((\"row_hash\" >> 32) & 4294967295) \
@@ -302,9 +310,11 @@ fn pages(table: Table) -> Pages {
                 ),
             };
         }
-        Shape::AccountByPeriod => "\"account\" = ? AND \"ts\" BETWEEN ? AND ?",
-        Shape::Account => "\"account\" = ?",
-        Shape::Instrument => "substr(\"instrument\", 1, 3) = ?",
+        Shape::Instrument => format!("substr(\"instrument\", 1, {PREFIX_CHARS}) = ?"),
+        Shape::ByPeriod { group, instant } => {
+            format!("{} = ? AND {} BETWEEN ? AND ?", quote_identifier(group), quote_identifier(instant))
+        }
+        Shape::Whole { group } => format!("{} = ?", quote_identifier(group)),
     };
     let places = vec!["?"; schema.key.len()].join(", ");
     Pages::Plain {

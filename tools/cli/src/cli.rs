@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bars, demo, files, import, init, positions, publish, seal, stats, sync, trades, verify,
+    bars, demo, files, import, init, positions, publish, seal, snapshots, stats, sync, trades, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Positions(positions::Positions),
     #[command(subcommand)]
     Trades(trades::Trades),
+    #[command(subcommand)]
+    Snapshots(snapshots::Snapshots),
     Seal(seal::Seal),
     #[command(subcommand)]
     Sync(sync::Sync),
@@ -90,6 +92,7 @@ impl Command {
             Self::Bars(command) => command.run(context, out),
             Self::Positions(command) => command.run(context, out),
             Self::Trades(command) => command.run(context, out),
+            Self::Snapshots(command) => command.run(context, out),
             Self::Seal(command) => command.run(context, out),
             Self::Sync(command) => command.run(context, out),
             Self::Verify(command) => command.run(context, out),

@@ -133,7 +133,8 @@ fn of_sync(error: &SyncError) -> Option<Exit> {
     match error {
         SyncError::Config(error) => Some(of_config(error)),
         SyncError::Io { source, .. } => of_io(source),
-        _ => error.is_unreachable().then_some(Exit::Unreachable),
+        _ if error.is_unreachable() => Some(Exit::Unreachable),
+        _ => error.could_not_tell().then_some(Exit::Unknown),
     }
 }
 

@@ -130,6 +130,20 @@ impl ConfigFile {
         Ok(())
     }
 
+    /// Removes a target.
+    ///
+    /// # Errors
+    /// `NoTarget`.
+    pub fn remove_target(&mut self, name: &TargetName) -> Result<(), ConfigError> {
+        let path = self.path.clone();
+        let targets = self.section("targets");
+        if targets.remove(name.as_str()).is_some() {
+            return Ok(());
+        }
+        let known = targets.iter().map(|(name, _)| name.to_owned()).collect();
+        Err(ConfigError::NoTarget { path, name: name.to_string(), known })
+    }
+
     /// What the file says as it stands now, written or not.
     ///
     /// # Errors

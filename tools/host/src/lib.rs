@@ -23,4 +23,4 @@ pub use import::{
 };
 pub use note::{NotedError, StatusNote, state_name};
 pub use open::{InitSettings, Opened, StartError, create, open, store_options};
-pub use sync::{SyncError, SyncProgress, Target};
+pub use sync::{SyncError, SyncProgress, Target, forget_target};

@@ -74,6 +74,14 @@ pub fn state_name(state: &State) -> String {
 }
 
 impl StatusNote {
+    /// Removes what is noted of a target; nothing noted is no error.
+    pub(crate) fn remove(store: &Path, target: &TargetName) -> io::Result<()> {
+        match fs::remove_file(path(store, target)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn of(status: &TargetStatus, noted_at: Timestamp) -> Self {
         let last_error = status.last_error.as_ref().map(|error| NotedError {
             at: error.at,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use barkeeper_records::Clock as _;
+use barkeeper_records::{Clock as _, FeedError};
 use barkeeper_sync::sqlite::{self, SqliteSink};
 use barkeeper_sync::{
     CheckError, CheckOptions, CheckReport, ErrorClass, MemoryFile, Mode, Options, Reached, RepairError,
@@ -51,6 +51,14 @@ pub enum SyncError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The store could not forget a target.
+    #[error("target {target}: {source}")]
+    Forget {
+        /// Which.
+        target: TargetName,
+        /// What the store said.
+        source: FeedError,
+    },
     /// Comparing or mending failed.
     #[error("target {target}: {source}")]
     Replicator {
@@ -67,6 +75,11 @@ impl SyncError {
     /// Whether the target could not be reached.
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Replicator { unreachable: true, .. })
+    }
+
+    /// Whether a comparison could not begin because the target does not stand at the store's last commit.
+    pub const fn could_not_tell(&self) -> bool {
+        matches!(self, Self::Replicator { source: ReplicatorError::NotCurrent { .. }, .. })
     }
 }
 
@@ -298,6 +311,19 @@ impl Target {
         self.noted = Some((state, Instant::now()));
         Ok(())
     }
+}
+
+/// Lets a store forget a target: its log is no longer kept for it, and the note of its state goes. What
+/// stands in the target's database stays there, and with it the memory of who wrote it, so that the target
+/// goes on when it is added again.
+///
+/// # Errors
+/// `Forget`, `Io`.
+pub fn forget_target(opened: &Opened, name: &TargetName) -> Result<(), SyncError> {
+    let forgotten = opened.store.feed().forget_target(name.as_str());
+    forgotten.map_err(|source| SyncError::Forget { target: name.clone(), source })?;
+    StatusNote::remove(opened.store.folder(), name)
+        .map_err(|source| SyncError::Io { path: opened.store.folder().join(FOLDER), source })
 }
 
 fn rows_of(step: &Step) -> u64 {

@@ -8,6 +8,7 @@ pub(crate) mod init;
 pub(crate) mod positions;
 pub(crate) mod publish;
 pub(crate) mod seal;
+pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod sync;
 pub(crate) mod trades;

@@ -3,6 +3,7 @@
 mod add;
 mod check;
 mod mode;
+mod remove;
 mod repair;
 mod resolve;
 mod run;
@@ -28,6 +29,7 @@ pub(crate) enum Sync {
     Repair(repair::Repair),
     Mode(mode::SetMode),
     Resolve(resolve::Resolve),
+    Remove(remove::Remove),
 }
 
 impl Sync {
@@ -40,6 +42,7 @@ impl Sync {
             Self::Repair(command) => command.run(context, out),
             Self::Mode(command) => command.run(context, out),
             Self::Resolve(command) => command.run(context, out),
+            Self::Remove(command) => command.run(context, out),
         }
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{bar, exit_of, explain, targets};
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Rows};
 
@@ -58,6 +58,15 @@ fn once(targets: Vec<Target>, context: &Context, out: Out<'_>) -> anyhow::Result
         if exit != Exit::Done || !known {
             explain(&status, context);
         }
+        if status.poisoned > 0 {
+            context.warn(format_args!(
+                "{}: {} refused by the target; `barkeeper sync check {}` names what differs",
+                status.target,
+                counted(status.poisoned, "row"),
+                status.target
+            ));
+        }
+        let exit = if exit == Exit::Done && status.poisoned > 0 { Exit::Findings } else { exit };
         worst = if worst == Exit::Done { exit } else { worst };
         target.close()?;
     }

@@ -3,6 +3,7 @@
 mod list;
 mod record;
 mod summary;
+mod void;
 
 use barkeeper::TradeQuery;
 use barkeeper_records::{AccountId, BookId, InstrumentId, StrategyId, TradeKind};
@@ -13,10 +14,11 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::values::When;
 
-/// Trades: record, list, sum up
+/// Trades: record, void, list, sum up
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trades {
     Record(Box<record::Record>),
+    Void(void::Void),
     List(list::List),
     Summary(summary::Summary),
 }
@@ -25,6 +27,7 @@ impl Trades {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::Record(command) => command.run(context, out),
+            Self::Void(command) => command.run(context, out),
             Self::List(command) => command.run(context, out),
             Self::Summary(command) => command.run(context, out),
         }
