@@ -180,12 +180,14 @@ impl Inner {
             return Ok(answers);
         }
         let touched = self.take_tails(&joined);
+        self.turnover.begin(&joined);
         if let Err(error) = txn.commit() {
             self.failed.store(true, Ordering::SeqCst);
             return Err(commit_error(error));
         }
         self.overlay.forget(&extremes);
         self.put_tails_back(touched);
+        self.turnover.done(&joined);
         self.learn_numbers(joined);
         Ok(answers)
     }

@@ -46,6 +46,7 @@ mod summary;
 mod tables;
 mod tails;
 mod trades;
+mod turnover;
 mod upkeep;
 mod verify;
 mod view;

@@ -38,6 +38,20 @@ pub(crate) fn read_positions(
     Ok(found)
 }
 
+/// The positions whose keys begin with a prefix, in the order of keys, with the commits that opened
+/// them; tombstones are left out.
+pub(crate) fn live_positions(view: &impl View, prefix: &[u8]) -> ReadResult<Vec<(Position, u64)>> {
+    let mut found: Vec<(Position, u64)> = Vec::new();
+    view.scan_prefix(Tab::Positions, prefix, &mut |key, value| {
+        let earlier = found.last().map(|(position, _)| &position.key);
+        let owner = keys::read_position_behind(key, earlier).ok_or_else(|| missing("position key"))?;
+        let row = PositionV1::from_bytes(key, value)?.read(owner)?;
+        found.extend(row.position.map(|position| (position, row.entry)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
 /// The trading day of a book's last increment.
 pub(crate) fn read_book(
     view: &impl View,
@@ -236,11 +250,10 @@ impl Session<'_, '_> {
             last.map_or_else(Vec::new, |last| calendar.open_between(last, day, limits::MISSED_DAYS));
         outcome.caught_up = catch_up && !outcome.missed.is_empty();
         let step = 1 + if catch_up { u32::try_from(outcome.missed.len()).unwrap_or(0) } else { 0 };
-        for (_, row) in read_positions(&self.staged, &keys::book(account, book))? {
-            let Some(mut position) = row.position else { continue };
+        for (mut position, entry) in live_positions(&self.staged, &keys::book(account, book))? {
             if let (PositionStatus::Open, Some(days)) = (position.status, position.held_days) {
                 position.held_days = Some(days.saturating_add(step));
-                self.write_position(position, row.entry)?;
+                self.write_position(position, entry)?;
                 outcome.positions += 1;
             }
         }

@@ -1,6 +1,8 @@
 //! Operations on the trade log and on import records.
 
-use barkeeper_records::{Bucket, ImportRecord, Outcome, Table, Timestamp, TradeId, TradeKind, TradeRecord};
+use barkeeper_records::{
+    AccountId, Bucket, ImportRecord, Outcome, Table, Timestamp, TradeId, TradeKind, TradeRecord,
+};
 use barkeeper_storage::{
     ExternalIdV1, ImportV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, keys, row_hash, rowview,
 };
@@ -8,6 +10,7 @@ use barkeeper_storage::{
 use crate::error::{CommitError, CommitResult, ReadResult, missing};
 use crate::session::Session;
 use crate::tables::Tab;
+use crate::turnover::{Deal, Traded};
 use crate::view::View;
 
 /// The trade record of an id and its version.
@@ -56,20 +59,25 @@ impl Session<'_, '_> {
             self.staged.put_row(Tab::TradesByExternalId, key, &id);
         }
         if let Some(voided) = trade.voids {
-            self.check_voidable(voided)?;
+            let owner = self.check_voidable(voided)?;
+            self.traded.push((owner, Traded::Void));
             let by = TradeVoidV1 { to: keys::trade_id(trade.trade_id) };
             self.staged.put_row(Tab::TradeVoids, keys::trade_id(voided), &by);
         }
         self.write_trade(&trade);
+        if let Some(deal) = Deal::of(&trade) {
+            self.traded.push((trade.account.clone(), Traded::New(deal)));
+        }
         self.digests.add(trade_bucket(&trade), trade_hash(&trade));
         Ok(Outcome::Done)
     }
 
-    fn check_voidable(&self, id: TradeId) -> CommitResult<()> {
+    /// The account of a record that may become void.
+    fn check_voidable(&self, id: TradeId) -> CommitResult<AccountId> {
         let stored = read_trade(&self.staged, id)?;
         let gone = self.staged.with(Tab::TradeVoids, &keys::trade_id(id), |value| value.is_some())?;
         match stored {
-            Some((trade, _)) if !gone && trade.kind != TradeKind::Void => Ok(()),
+            Some((trade, _)) if !gone && trade.kind != TradeKind::Void => Ok(trade.account),
             _ => Err(CommitError::NoTrade(id)),
         }
     }

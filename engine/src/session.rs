@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use barkeeper_records::{
-    Bar, Bucket, Hlc, HlcError, InstrumentId, Lsn, SeriesKey, Table, Timestamp, Version,
+    AccountId, Bar, Bucket, Hlc, HlcError, InstrumentId, Lsn, SeriesKey, Table, Timestamp, Version,
 };
 use barkeeper_storage::{
     HeadV1, LogEntry, LogV1, NumberV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, StoredRow, keys,
@@ -16,6 +16,7 @@ use crate::manifest::SegmentCache;
 use crate::merge::Bars;
 use crate::tables::{HEAD, Tab};
 use crate::tails::Touch;
+use crate::turnover::Traded;
 use crate::view::{Staged, View, WriteTables};
 
 /// A series that a batch changed, and how.
@@ -31,6 +32,7 @@ pub(crate) struct Session<'a, 'txn> {
     pub(crate) now: Timestamp,
     pub(crate) digests: DigestChanges,
     pub(crate) touches: Touches,
+    pub(crate) traded: Vec<(AccountId, Traded)>,
     pub(crate) new_instruments: Vec<(InstrumentId, u32)>,
     /// Whether anything changed that the log must tell.
     pub(crate) changed: bool,
@@ -46,6 +48,7 @@ pub(crate) struct Session<'a, 'txn> {
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     pub(crate) touches: Touches,
+    pub(crate) traded: Vec<(AccountId, Traded)>,
     pub(crate) lsn: Lsn,
     pub(crate) new_instruments: Vec<(InstrumentId, u32)>,
 }
@@ -74,6 +77,7 @@ impl<'a, 'txn> Session<'a, 'txn> {
             now,
             digests: DigestChanges::default(),
             touches: Touches::new(),
+            traded: Vec::new(),
             new_instruments: Vec::new(),
             changed: false,
             noted: false,
@@ -202,7 +206,12 @@ impl<'a, 'txn> Session<'a, 'txn> {
         self.head.version = self.version.raw();
         write_head(&mut self.staged, &self.head);
         self.staged.apply()?;
-        Ok(Joined { touches: self.touches, lsn: self.lsn, new_instruments: self.new_instruments })
+        Ok(Joined {
+            touches: self.touches,
+            traded: self.traded,
+            lsn: self.lsn,
+            new_instruments: self.new_instruments,
+        })
     }
 
     fn write_log(&mut self) {

@@ -13,7 +13,7 @@ use barkeeper_storage::{
 
 use crate::error::{ReadResult, missing};
 use crate::merge::Bars;
-use crate::ops_positions::{read_book, read_position, read_positions};
+use crate::ops_positions::{live_positions, read_book, read_position};
 use crate::overlay::Extremes;
 use crate::readers::Registration;
 use crate::report::{Revision, SeriesSummary, SnapshotKind};
@@ -94,17 +94,21 @@ impl Snapshot {
         }
     }
 
+    /// One position as it is now. Whoever asks for nothing else needs no LSN, so the head is not read.
+    pub(crate) fn position_now(inner: &Inner, key: &PositionKey) -> ReadResult<Option<Position>> {
+        let relaxed = inner.overlay.now();
+        let view = ReadView::new(inner.hot.begin_read()?);
+        let row = read_position(&view, key)?;
+        Ok(row.and_then(|row| Some(shown(&relaxed, row.position?, row.entry))))
+    }
+
     /// One position, open or closed.
     ///
     /// # Errors
     /// `Io`, `Damaged`, `Value`.
     pub fn position(&self, key: &PositionKey) -> ReadResult<Option<Position>> {
-        let Some(row) = read_position(&self.view, key)? else { return Ok(None) };
-        let Some(mut position) = row.position else { return Ok(None) };
-        if !self.relaxed.is_empty() {
-            self.show_relaxed(&mut position, row.entry);
-        }
-        Ok(Some(position))
+        let row = read_position(&self.view, key)?;
+        Ok(row.and_then(|row| Some(shown(&self.relaxed, row.position?, row.entry))))
     }
 
     /// The positions of an account, in one book or in all, in the order of book and instrument.
@@ -130,15 +134,9 @@ impl Snapshot {
     }
 
     fn positions_under(&self, prefix: &[u8], with_closed: bool) -> ReadResult<Vec<Position>> {
-        let mut found = Vec::new();
-        for (_, row) in read_positions(&self.view, prefix)? {
-            let Some(mut position) = row.position else { continue };
-            if with_closed || position.status == PositionStatus::Open {
-                self.show_relaxed(&mut position, row.entry);
-                found.push(position);
-            }
-        }
-        Ok(found)
+        let stored = live_positions(&self.view, prefix)?.into_iter();
+        let asked = stored.filter(|(held, _)| with_closed || held.status == PositionStatus::Open);
+        Ok(asked.map(|(position, entry)| shown(&self.relaxed, position, entry)).collect())
     }
 
     /// The trading day of a book's last increment of held days.
@@ -315,6 +313,14 @@ impl Snapshot {
         })?;
         Ok(found)
     }
+}
+
+/// A stored position with its relaxed extremes.
+fn shown(relaxed: &Extremes, mut position: Position, entry: u64) -> Position {
+    if let Some(extreme) = relaxed.get(&position.key) {
+        extreme.show(&mut position, entry);
+    }
+    position
 }
 
 fn summary(series: SeriesKey, stat: SeriesStat) -> Option<SeriesSummary> {

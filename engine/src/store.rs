@@ -35,6 +35,7 @@ use crate::session::read_head;
 use crate::snapshot::Snapshot;
 use crate::tables::{HEAD, IDENTITY, Tab};
 use crate::tails::Tails;
+use crate::turnover::Turnover;
 use crate::view::{ReadView, View};
 
 /// How often relaxed values are written when nothing else is committed.
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) segments: SegmentCache,
     pub(crate) tails: Tails,
     pub(crate) overlay: Overlay,
+    pub(crate) turnover: Turnover,
     pub(crate) numbers: RwLock<Arc<HashMap<InstrumentId, u32>>>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) failed: AtomicBool,
@@ -151,6 +153,7 @@ impl Store {
             identity,
             tails: Tails::default(),
             overlay: Overlay::default(),
+            turnover: Turnover::default(),
             numbers: RwLock::new(Arc::new(numbers)),
             queue: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -261,7 +264,7 @@ impl Store {
     /// # Errors
     /// `Io`, `Damaged`, `Value`.
     pub fn position(&self, key: &PositionKey) -> ReadResult<Option<Position>> {
-        Snapshot::brief(&self.inner)?.position(key)
+        Snapshot::position_now(&self.inner, key)
     }
 
     /// The last `count` bars of a series, ascending.

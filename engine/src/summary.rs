@@ -1,54 +1,26 @@
 //! Summaries of the trade log: counts, money, and profit realised by average cost.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
-use barkeeper_records::{AccountId, BookId, InstrumentId, Timestamp, TradeKind, TradeRecord};
+use barkeeper_records::{AccountId, Timestamp, TradeKind, TradingDay};
+use barkeeper_storage::{StoredRow, TradeV1, keys};
 use rust_decimal::Decimal;
 
-use crate::error::ReadResult;
+use crate::error::{ReadResult, missing};
 use crate::report::{SummaryBasis, SummaryBy, SummaryRow, TradeQuery};
 use crate::snapshot::Snapshot;
-
-/// What an account holds of an instrument and what it paid for it, fees of buying included.
-#[derive(Debug, Clone, Copy, Default)]
-struct Holding {
-    quantity: Decimal,
-    cost: Decimal,
-}
-
-impl Holding {
-    /// Follows a fill; answers the profit of a sale, `None` where its cost is not known.
-    fn follow(&mut self, trade: &TradeRecord) -> Option<Decimal> {
-        let next = self.after(trade);
-        let (holding, profit) =
-            next.map_or((Self::default(), None), |(holding, profit)| (holding, Some(profit)));
-        *self = holding;
-        profit
-    }
-
-    /// `None` where more is sold than is known to be held, or a number leaves the range of decimals.
-    fn after(&self, trade: &TradeRecord) -> Option<(Self, Decimal)> {
-        let fee = trade.fee.unwrap_or_default();
-        if trade.kind == TradeKind::BuyFill {
-            let quantity = self.quantity.checked_add(trade.quantity)?;
-            let cost = self.cost.checked_add(trade.value())?.checked_add(fee)?;
-            return Some((Self { quantity, cost }, Decimal::ZERO));
-        }
-        if trade.quantity > self.quantity || self.quantity.is_zero() {
-            return None;
-        }
-        let part = self.cost.checked_mul(trade.quantity)?.checked_div(self.quantity)?;
-        let profit = trade.value().checked_sub(fee)?.checked_sub(part)?.round_dp(8);
-        Some((Self { quantity: self.quantity - trade.quantity, cost: self.cost.checked_sub(part)? }, profit))
-    }
-}
+use crate::tables::Tab;
+use crate::turnover::{Deal, DealNames, DealRow, Deals, SeenDeals};
+use crate::view::View;
 
 impl Snapshot {
     /// Sums trade records up by account and group, in the order of both.
     ///
     /// Fills are counted; for an account that has only orders, orders, and `basis` says so. Cancels and
     /// void records never count. The query's limit is not looked at. Profit is realised by average cost
-    /// over the account's whole history of an instrument and book, whatever time the query asks for.
+    /// over the account's whole history of an instrument and book, whatever time the query asks for. The
+    /// first summary of an account reads its whole log; later ones mostly sum up what is in memory.
     ///
     /// # Errors
     /// `Io`, `Damaged`, `Value`.
@@ -59,61 +31,153 @@ impl Snapshot {
         };
         let mut rows = Vec::new();
         for account in accounts {
-            rows.extend(self.account_summary(&account, query, by)?);
+            let deals = self.deals(&account)?;
+            rows.extend(sum_up(&account, &deals, query, by));
         }
         Ok(rows)
     }
 
-    fn account_summary(
-        &self,
-        account: &AccountId,
-        query: &TradeQuery,
-        by: SummaryBy,
-    ) -> ReadResult<Vec<SummaryRow>> {
-        let history = TradeQuery { account: Some(account.clone()), ..TradeQuery::default() };
-        let mut trades = self.trades(&history)?;
-        trades.reverse();
-        let has_fills = trades.iter().any(|trade| trade.kind.is_fill());
-        let basis = if has_fills { SummaryBasis::Fills } else { SummaryBasis::Orders };
-        let mut holdings: HashMap<(BookId, InstrumentId), Holding> = HashMap::new();
-        let mut groups: BTreeMap<String, SummaryRow> = BTreeMap::new();
-        for trade in &trades {
-            let counts = if has_fills { trade.kind.is_fill() } else { trade.kind.is_order() };
-            if !counts {
-                continue;
-            }
-            let profit = if has_fills {
-                holdings.entry((trade.book.clone(), trade.instrument)).or_default().follow(trade)
-            } else {
-                None
-            };
-            if asked(query, trade) {
-                let name = group_of(trade, by);
-                let row = groups.entry(name.clone()).or_insert_with(|| empty(account, basis, name));
-                count(row, trade, profit);
-            }
+    fn deals(&self, account: &AccountId) -> ReadResult<SeenDeals> {
+        self.view().alive()?;
+        let turnover = &self.inner().turnover;
+        if let Some(seen) = turnover.seen(account, self.lsn()) {
+            return Ok(seen);
         }
-        Ok(groups.into_values().collect())
+        turnover.reading(account);
+        let read = self.read_deals(account);
+        let seen = read.as_ref().map(Deals::all).ok();
+        match (read, seen) {
+            (Ok(deals), Some(seen)) => {
+                turnover.keep(account, self.lsn(), Some(deals));
+                Ok(seen)
+            }
+            (Err(error), _) => {
+                turnover.keep(account, self.lsn(), None);
+                Err(error)
+            }
+            (Ok(_), None) => Err(missing("trade records")),
+        }
+    }
+
+    fn read_deals(&self, account: &AccountId) -> ReadResult<Deals> {
+        let mut deals = Deals::default();
+        self.view().scan_prefix(Tab::Trades, &keys::account(account), &mut |key, value| {
+            let (_, ts, id) = keys::read_trade(key).ok_or_else(|| missing("trade key"))?;
+            let (trade, _) = TradeV1::from_bytes(key, value)?.read((account.clone(), ts, id))?;
+            let deal = Deal::of(&trade);
+            if let Some(deal) = deal
+                && !self.is_void(id)?
+                && !deals.push(&deal)
+            {
+                return Err(missing("order of trade records"));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(deals)
     }
 }
 
-fn asked(query: &TradeQuery, trade: &TradeRecord) -> bool {
-    trade.ts >= query.from.unwrap_or(Timestamp::MIN)
-        && query.to.is_none_or(|to| trade.ts < to)
-        && (query.kinds.is_empty() || query.kinds.contains(&trade.kind))
-        && query.book.as_ref().is_none_or(|book| *book == trade.book)
-        && query.strategy.as_ref().is_none_or(|strategy| trade.strategy.as_ref() == Some(strategy))
-        && query.instrument.is_none_or(|instrument| instrument == trade.instrument)
+/// A query with its names as the numbers of an account; `None` where the account has none of a name.
+struct Asked<'a> {
+    from: Timestamp,
+    to: Option<Timestamp>,
+    kinds: &'a [TradeKind],
+    book: Option<u32>,
+    strategy: Option<u32>,
+    instrument: Option<u32>,
 }
 
-fn group_of(trade: &TradeRecord, by: SummaryBy) -> String {
-    let day = trade.trading_day.to_string();
+impl<'a> Asked<'a> {
+    fn of(query: &'a TradeQuery, names: &DealNames) -> Option<Self> {
+        let book = query.book.as_ref().map(|name| names.books.find(name));
+        let strategy = query.strategy.as_ref().map(|name| names.strategies.find(name));
+        let instrument = query.instrument.as_ref().map(|name| names.instruments.find(name));
+        Some(Self {
+            from: query.from.unwrap_or(Timestamp::MIN),
+            to: query.to,
+            kinds: &query.kinds,
+            book: known(book)?,
+            strategy: known(strategy)?,
+            instrument: known(instrument)?,
+        })
+    }
+
+    fn wants(&self, row: &DealRow) -> bool {
+        row.ts >= self.from
+            && self.to.is_none_or(|to| row.ts < to)
+            && (self.kinds.is_empty() || self.kinds.contains(&row.kind))
+            && self.book.is_none_or(|book| book == row.book)
+            && self.strategy.is_none_or(|strategy| row.strategy == Some(strategy))
+            && self.instrument.is_none_or(|instrument| instrument == row.instrument)
+    }
+}
+
+/// `None` where a name was asked for and is not there, else its number if one was asked for.
+#[expect(clippy::option_option, reason = "not asked for, asked for and unknown, asked for and known")]
+const fn known(number: Option<Option<u32>>) -> Option<Option<u32>> {
+    match number {
+        Some(None) => None,
+        Some(known) => Some(known),
+        None => Some(None),
+    }
+}
+
+fn sum_up(account: &AccountId, deals: &SeenDeals, query: &TradeQuery, by: SummaryBy) -> Vec<SummaryRow> {
+    let Some(asked) = Asked::of(query, &deals.names) else { return Vec::new() };
+    let basis = if deals.has_fills { SummaryBasis::Fills } else { SummaryBasis::Orders };
+    let mut places: HashMap<i64, usize> = HashMap::new();
+    let mut rows: Vec<SummaryRow> = Vec::new();
+    // Neighbours are mostly of one day, and mostly of one group.
+    let mut day = None;
+    let mut last = None;
+    for deal in deals.rows() {
+        let counts = if deals.has_fills { deal.kind.is_fill() } else { deal.kind.is_order() };
+        if !counts || !asked.wants(deal) {
+            continue;
+        }
+        let group = match (by, day) {
+            (SummaryBy::Instrument, _) => i64::from(deal.instrument),
+            (SummaryBy::Kind, _) => i64::from(deal.kind.code()),
+            (_, Some((of, group))) if of == deal.trading_day => group,
+            _ => period(deal.trading_day, by),
+        };
+        day = Some((deal.trading_day, group));
+        let place = match last {
+            Some((of, place)) if of == group => place,
+            _ => *places.entry(group).or_insert_with(|| {
+                rows.push(empty(account, basis, group_of(deal, by, &deals.names)));
+                rows.len() - 1
+            }),
+        };
+        last = Some((group, place));
+        if let Some(row) = rows.get_mut(place) {
+            count(row, deal);
+        }
+    }
+    let named: BTreeMap<String, SummaryRow> = rows.into_iter().map(|row| (row.group.clone(), row)).collect();
+    named.into_values().collect()
+}
+
+/// A number for the period of a day, equal for days of the same one.
+fn period(day: TradingDay, by: SummaryBy) -> i64 {
+    let date = day.date();
+    match by {
+        SummaryBy::Month => i64::from(date.year()) * 12 + i64::from(date.month()),
+        SummaryBy::Year => i64::from(date.year()),
+        _ => i64::from(day.days()),
+    }
+}
+
+fn group_of(deal: &DealRow, by: SummaryBy, names: &DealNames) -> String {
+    let day = deal.trading_day.to_string();
     match by {
         SummaryBy::Day => day,
         SummaryBy::Month => day.get(..7).unwrap_or(&day).to_owned(),
         SummaryBy::Year => day.get(..4).unwrap_or(&day).to_owned(),
-        SummaryBy::Instrument => trade.instrument.to_string(),
-        SummaryBy::Kind => trade.kind.to_string(),
+        SummaryBy::Instrument => {
+            names.instruments.name(deal.instrument).map_or_else(String::new, ToString::to_string)
+        }
+        SummaryBy::Kind => deal.kind.to_string(),
     }
 }
 
@@ -132,15 +196,15 @@ fn empty(account: &AccountId, basis: SummaryBasis, group: String) -> SummaryRow 
     }
 }
 
-fn count(row: &mut SummaryRow, trade: &TradeRecord, profit: Option<Decimal>) {
+fn count(row: &mut SummaryRow, deal: &DealRow) {
     row.count += 1;
-    row.fees = row.fees.saturating_add(trade.fee.unwrap_or_default());
-    if matches!(trade.kind, TradeKind::BuyFill | TradeKind::BuyOrder) {
+    row.fees = row.fees.saturating_add(deal.fee);
+    if matches!(deal.kind, TradeKind::BuyFill | TradeKind::BuyOrder) {
         row.buys += 1;
-        row.bought = row.bought.saturating_add(trade.value());
+        row.bought = row.bought.saturating_add(deal.value);
     } else {
         row.sells += 1;
-        row.sold = row.sold.saturating_add(trade.value());
+        row.sold = row.sold.saturating_add(deal.value);
     }
-    row.realised = row.realised.zip(profit).map(|(sum, profit)| sum.saturating_add(profit));
+    row.realised = row.realised.zip(deal.profit).map(|(sum, profit)| sum.saturating_add(profit));
 }

@@ -16,4 +16,5 @@ mod files;
 mod positions;
 mod snapshots;
 mod states;
+mod summaries;
 mod trades;

@@ -39,7 +39,8 @@ pub fn ledger_decimal(value: Decimal) -> Result<Decimal, MoneyError> {
 /// # Errors
 /// `Places` for more than 8 decimals, `Magnitude` from 10^20 on.
 pub fn scaled(value: Decimal) -> Result<i128, MoneyError> {
-    let plain = value.normalize();
+    // Only trailing zeros can make too many places few enough.
+    let plain = if value.scale() > SCALE { value.normalize() } else { value };
     let up = SCALE.checked_sub(plain.scale()).ok_or(MoneyError::Places { value })?;
     let integer = plain.mantissa().checked_mul(10_i128.pow(up)).filter(|n| n.abs() < LIMIT);
     integer.ok_or(MoneyError::Magnitude { value })
@@ -47,10 +48,25 @@ pub fn scaled(value: Decimal) -> Result<i128, MoneyError> {
 
 /// The number of an integer from [`scaled`]; `None` where it has more than 28 digits.
 pub fn unscaled(integer: i128) -> Option<Decimal> {
+    if let Ok(small) = i64::try_from(integer) {
+        return Some(small_unscaled(small));
+    }
     if integer.abs() >= LIMIT {
         return None;
     }
     Decimal::try_from_i128_with_scale(integer, SCALE).ok().map(|value| value.normalize())
+}
+
+/// The same for nearly all numbers that a ledger holds, without dividing 128 bits a digit at a time.
+fn small_unscaled(integer: i64) -> Decimal {
+    let (mut mantissa, mut scale) = (integer, SCALE);
+    for (power, places) in [(10_000, 4), (10_000, 4), (100, 2), (10, 1)] {
+        if scale >= places && mantissa % power == 0 {
+            mantissa /= power;
+            scale -= places;
+        }
+    }
+    Decimal::new(mantissa, scale)
 }
 
 #[cfg(test)]
@@ -74,6 +90,15 @@ mod tests {
         fn scaled_integers_round_trip(integer in -(LIMIT - 1)..LIMIT) {
             let value = unscaled(integer).unwrap();
             prop_assert_eq!(scaled(value), Ok(integer));
+        }
+
+        #[test]
+        fn small_numbers_are_without_trailing_zeros_as_well(digits in -9_999_i64..=9_999, zeros in 0_u32..=14) {
+            let integer = i128::from(digits * 10_i64.pow(zeros));
+            let long = Decimal::from_i128_with_scale(integer, SCALE).normalize();
+            let short = unscaled(integer).unwrap();
+            prop_assert_eq!((short.mantissa(), short.scale()), (long.mantissa(), long.scale()));
+            prop_assert_eq!(scaled(short), Ok(integer));
         }
     }
 }

@@ -127,9 +127,18 @@ pub fn position(key: &PositionKey) -> Vec<u8> {
 
 /// The position of a key.
 pub fn read_position(key: &[u8]) -> Option<PositionKey> {
+    read_position_behind(key, None)
+}
+
+/// The position of a key; it shares account and book with an earlier one that has the same.
+pub fn read_position_behind(key: &[u8], earlier: Option<&PositionKey>) -> Option<PositionKey> {
     let mut parts = Parts(key);
-    let account = AccountId::new(name(parts.text()?)?).ok()?;
-    let book = BookId::new(name(parts.text()?)?).ok()?;
+    let text = parts.text()?;
+    let same = earlier.filter(|earlier| earlier.account.as_str().as_bytes() == text);
+    let account = same.map_or_else(|| AccountId::new(name(text)?).ok(), |one| Some(one.account.clone()))?;
+    let text = parts.text()?;
+    let same = earlier.filter(|earlier| earlier.book.as_str().as_bytes() == text);
+    let book = same.map_or_else(|| BookId::new(name(text)?).ok(), |one| Some(one.book.clone()))?;
     Some(PositionKey { account, book, instrument: InstrumentId::from_trusted(parts.rest())? })
 }
 
@@ -466,6 +475,7 @@ mod tests {
             let key = |name: &str| PositionKey::main(AccountId::new(name).unwrap(), i);
             prop_assert_eq!(position(&key(&a)).cmp(&position(&key(&b))), a.cmp(&b));
             prop_assert_eq!(read_position(&position(&key(&a))), Some(key(&a)));
+            prop_assert_eq!(read_position_behind(&position(&key(&a)), Some(&key(&b))), Some(key(&a)));
             let within = position(&key(&b)).starts_with(&account(&AccountId::new(&a).unwrap()));
             prop_assert_eq!(within, a == b);
         }
