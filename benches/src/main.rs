@@ -3,7 +3,7 @@
 //!
 //! Every part runs in a process of its own, so that its resident memory is its own and a part that fails
 //! takes no other with it.
-#![allow(clippy::print_stderr, reason = "a bench says what it does")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench says what it does")]
 
 mod counting;
 mod desk;
@@ -47,6 +47,9 @@ struct Cli {
     /// How long minute bars are appended
     #[arg(long, value_name = "SECONDS", default_value = "20")]
     sustain: u64,
+    /// Makes the files that all programs import and prints their folder
+    #[arg(long)]
+    files: bool,
     /// Runs one part in this process
     #[arg(long, hide = true)]
     here: bool,
@@ -67,6 +70,10 @@ fn main() -> Result<ExitCode> {
     };
     let only = if cli.only.is_empty() { Part::value_variants().to_vec() } else { cli.only.clone() };
     let desk = Desk::new(&data, shape)?;
+    if cli.files {
+        println!("{}", desk.files.home.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     if cli.here {
         for part in only {
             part.run(&desk, cli.sustain)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the checks and the test run of this repository, one command a file.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks through them")]
 
+mod bench;
 mod ci;
 mod deny;
 mod layers;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// The workloads of a desk, ours and those of the peers; writes the README's table and chart
+    Bench(bench::Settings),
     /// Every gate: format, clippy, docs, layers, tidy, licences, tests
     Ci {
         /// Leave the tests out
@@ -48,6 +51,7 @@ enum Task {
 fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::load()?;
     match task {
+        Task::Bench(settings) => bench::run(&workspace, settings),
         Task::Ci { static_only } => ci::run(&workspace, *static_only),
         Task::Layers => layers::run(&workspace),
         Task::Tidy => tidy::run(&workspace),

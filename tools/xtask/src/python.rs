@@ -1,4 +1,4 @@
-//! The Python environment in which tests run the recipes of the README.
+//! The Python environments in which tests run the recipes of the README and peers are measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,19 @@ const PACKAGES: [&str; 8] = [
 ];
 const IMPORTS: &str = "import duckdb, pandas, polars, pyarrow";
 
-/// The interpreter of an environment with the pinned packages; one that is already good is used again.
+/// The interpreter of the environment of the recipes.
 pub(crate) fn prepare(folder: &Path) -> Result<PathBuf> {
+    prepare_with(folder, &PACKAGES, IMPORTS)
+}
+
+/// The interpreter of an environment with these packages; one that is already good is used again.
+pub(crate) fn prepare_with(folder: &Path, packages: &[&str], imports: &str) -> Result<PathBuf> {
     let interpreter = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     // Written last: an installation that was cut short is not taken for a good one.
     let stamp = folder.join("installed.txt");
-    let imports = || works(program(&interpreter, Path::new(".")).args(["-c", IMPORTS]));
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) && imports() {
+    let works_here = || works(program(&interpreter, Path::new(".")).args(["-c", imports]));
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) && works_here() {
         return Ok(interpreter);
     }
     let system = ["python3", "python"]
@@ -39,9 +44,9 @@ pub(crate) fn prepare(folder: &Path) -> Result<PathBuf> {
     let mut pip = program(&interpreter, Path::new("."));
     pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
     // Building pyarrow from source takes an hour and a toolchain.
-    pip.args(["--only-binary", ":all:"]).args(PACKAGES);
+    pip.args(["--only-binary", ":all:"]).args(packages);
     check(&mut pip)?;
-    check(program(&interpreter, Path::new(".")).args(["-c", IMPORTS]))?;
+    check(program(&interpreter, Path::new(".")).args(["-c", imports]))?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(interpreter)
 }
