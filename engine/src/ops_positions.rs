@@ -38,18 +38,22 @@ pub(crate) fn read_positions(
     Ok(found)
 }
 
-/// The positions whose keys begin with a prefix, in the order of keys, with the commits that opened
-/// them; tombstones are left out.
-pub(crate) fn live_positions(view: &impl View, prefix: &[u8]) -> ReadResult<Vec<(Position, u64)>> {
-    let mut found: Vec<(Position, u64)> = Vec::new();
+/// Visits the positions whose keys begin with a prefix, in the order of keys, with the commits that
+/// opened them; tombstones are left out.
+pub(crate) fn visit_positions(
+    view: &impl View,
+    prefix: &[u8],
+    mut visit: impl FnMut(Position, u64),
+) -> ReadResult<()> {
+    let mut names = None;
     view.scan_prefix(Tab::Positions, prefix, &mut |key, value| {
-        let earlier = found.last().map(|(position, _)| &position.key);
-        let owner = keys::read_position_behind(key, earlier).ok_or_else(|| missing("position key"))?;
-        let row = PositionV1::from_bytes(key, value)?.read(owner)?;
-        found.extend(row.position.map(|position| (position, row.entry)));
+        let owner = keys::read_position_of(key, &mut names).ok_or_else(|| missing("position key"))?;
+        let StoredPosition { position, entry, .. } = PositionV1::from_bytes(key, value)?.read(owner)?;
+        if let Some(position) = position {
+            visit(position, entry);
+        }
         Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(found)
+    })
 }
 
 /// The trading day of a book's last increment.
@@ -250,7 +254,11 @@ impl Session<'_, '_> {
             last.map_or_else(Vec::new, |last| calendar.open_between(last, day, limits::MISSED_DAYS));
         outcome.caught_up = catch_up && !outcome.missed.is_empty();
         let step = 1 + if catch_up { u32::try_from(outcome.missed.len()).unwrap_or(0) } else { 0 };
-        for (mut position, entry) in live_positions(&self.staged, &keys::book(account, book))? {
+        let mut held = Vec::new();
+        visit_positions(&self.staged, &keys::book(account, book), |position, entry| {
+            held.push((position, entry));
+        })?;
+        for (mut position, entry) in held {
             if let (PositionStatus::Open, Some(days)) = (position.status, position.held_days) {
                 position.held_days = Some(days.saturating_add(step));
                 self.write_position(position, entry)?;

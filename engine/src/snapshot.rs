@@ -13,7 +13,7 @@ use barkeeper_storage::{
 
 use crate::error::{ReadResult, missing};
 use crate::merge::Bars;
-use crate::ops_positions::{live_positions, read_book, read_position};
+use crate::ops_positions::{read_book, read_position, visit_positions};
 use crate::overlay::Extremes;
 use crate::readers::Registration;
 use crate::report::{Revision, SeriesSummary, SnapshotKind};
@@ -134,9 +134,14 @@ impl Snapshot {
     }
 
     fn positions_under(&self, prefix: &[u8], with_closed: bool) -> ReadResult<Vec<Position>> {
-        let stored = live_positions(&self.view, prefix)?.into_iter();
-        let asked = stored.filter(|(held, _)| with_closed || held.status == PositionStatus::Open);
-        Ok(asked.map(|(position, entry)| shown(&self.relaxed, position, entry)).collect())
+        let mut found = Vec::with_capacity(32);
+        visit_positions(&self.view, prefix, |mut position, entry| {
+            if with_closed || position.status == PositionStatus::Open {
+                self.show_relaxed(&mut position, entry);
+                found.push(position);
+            }
+        })?;
+        Ok(found)
     }
 
     /// The trading day of a book's last increment of held days.

@@ -127,18 +127,21 @@ pub fn position(key: &PositionKey) -> Vec<u8> {
 
 /// The position of a key.
 pub fn read_position(key: &[u8]) -> Option<PositionKey> {
-    read_position_behind(key, None)
+    read_position_of(key, &mut None)
 }
 
-/// The position of a key; it shares account and book with an earlier one that has the same.
-pub fn read_position_behind(key: &[u8], earlier: Option<&PositionKey>) -> Option<PositionKey> {
+/// The position of a key. Positions read one behind the other share account and book through `names`,
+/// which begins as `None`.
+pub fn read_position_of(key: &[u8], names: &mut Option<(AccountId, BookId)>) -> Option<PositionKey> {
     let mut parts = Parts(key);
-    let text = parts.text()?;
-    let same = earlier.filter(|earlier| earlier.account.as_str().as_bytes() == text);
-    let account = same.map_or_else(|| AccountId::new(name(text)?).ok(), |one| Some(one.account.clone()))?;
-    let text = parts.text()?;
-    let same = earlier.filter(|earlier| earlier.book.as_str().as_bytes() == text);
-    let book = same.map_or_else(|| BookId::new(name(text)?).ok(), |one| Some(one.book.clone()))?;
+    let (account, book) = (parts.text()?, parts.text()?);
+    let same = names.as_ref().is_some_and(|(known_account, known_book)| {
+        known_account.as_str().as_bytes() == account && known_book.as_str().as_bytes() == book
+    });
+    if !same {
+        *names = Some((AccountId::new(name(account)?).ok()?, BookId::new(name(book)?).ok()?));
+    }
+    let (account, book) = names.clone()?;
     Some(PositionKey { account, book, instrument: InstrumentId::from_trusted(parts.rest())? })
 }
 
@@ -475,7 +478,10 @@ mod tests {
             let key = |name: &str| PositionKey::main(AccountId::new(name).unwrap(), i);
             prop_assert_eq!(position(&key(&a)).cmp(&position(&key(&b))), a.cmp(&b));
             prop_assert_eq!(read_position(&position(&key(&a))), Some(key(&a)));
-            prop_assert_eq!(read_position_behind(&position(&key(&a)), Some(&key(&b))), Some(key(&a)));
+            let mut names = None;
+            for one in [key(&a), key(&b), key(&b), key(&a)] {
+                prop_assert_eq!(read_position_of(&position(&one), &mut names), Some(one));
+            }
             let within = position(&key(&b)).starts_with(&account(&AccountId::new(&a).unwrap()));
             prop_assert_eq!(within, a == b);
         }
