@@ -1,10 +1,13 @@
 //! Every byte that Barkeeper writes. `formats/FORMAT.md` draws the layouts.
 
 mod barrows;
+mod decode;
+mod encode;
 mod envelope;
 mod factorrow;
 mod hash;
 mod hashing;
+mod index;
 pub mod keys;
 mod logrow;
 mod manifest;
@@ -12,6 +15,8 @@ mod pages;
 mod rows;
 pub mod rowview;
 mod segment;
+mod segment_batch;
+mod segment_writer;
 mod slab;
 mod snapshots;
 mod sums;
@@ -23,16 +28,16 @@ pub use barrows::{
 pub use envelope::{Damage, StoredRow};
 pub use factorrow::{FactorV1, StoredFactor};
 pub use hash::{BarHasher, chain, checksum, row_hash};
+pub use index::{RunV1, SegmentIndexV1};
 pub use logrow::{
     DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestOrderV1,
     RequestV1, STORE_FORMAT, TradeIdV1, TradeOfInstrumentV1, TradeVoidV1,
 };
-pub use manifest::{
-    Axis, Dataset, RunV1, SegmentEntry, SegmentIndexV1, SegmentV1, file_name, id_of_file_name,
-};
+pub use manifest::{Axis, Dataset, SegmentEntry, SegmentV1, file_name, id_of_file_name};
 pub use pages::PageSpan;
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
-pub use segment::{Segment, SegmentKind, SegmentWriter, WrittenSegment};
+pub use segment::Segment;
+pub use segment_writer::{SegmentKind, SegmentWriter, WrittenSegment};
 pub use slab::{CHUNK_INSTRUMENTS, ChunkView, encode_chunk};
 pub use snapshots::StrategySnapshotV1;
 pub use sums::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};

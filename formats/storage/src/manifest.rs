@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version};
+use barkeeper_records::{AdjustmentTag, Digest, Interval, Lsn, Timestamp, TradingDay, Version};
 use bincode::{Decode, Encode};
 
 use crate::envelope::{Damage, StoredRow};
@@ -216,66 +216,5 @@ impl SegmentV1 {
             digest: Digest { count, low, high },
             lsn: Lsn(self.lsn),
         })
-    }
-}
-
-/// Where the rows of one instrument (or of one `ts`) stand in a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct RunV1 {
-    /// The first row, counted from 0.
-    pub start: u64,
-    /// How many rows.
-    pub rows: u32,
-    /// First `ts`.
-    pub first: i64,
-    /// Last `ts`.
-    pub last: i64,
-}
-
-/// The runs of a segment: by instrument in text order, or by `ts`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
-pub struct SegmentIndexV1 {
-    names: Vec<String>,
-    runs: Vec<RunV1>,
-    blocks: Vec<u64>,
-}
-
-impl StoredRow for SegmentIndexV1 {
-    const WHAT: &'static str = "segment index";
-    const KIND: u8 = 22;
-}
-
-impl SegmentIndexV1 {
-    pub(crate) fn of(names: Vec<String>, runs: Vec<RunV1>, blocks: Vec<u64>) -> Self {
-        Self { names, runs, blocks }
-    }
-
-    /// XXH3-64 of every 16 KiB of the file.
-    pub fn blocks(&self) -> &[u64] {
-        &self.blocks
-    }
-
-    /// The run of an instrument, in a segment clustered by instrument.
-    pub fn of_instrument(&self, instrument: &InstrumentId) -> Option<RunV1> {
-        let place = self.names.binary_search_by(|name| name.as_bytes().cmp(instrument.as_bytes())).ok()?;
-        self.runs.get(place).copied()
-    }
-
-    /// All instruments and their runs, in text order, in a segment clustered by instrument.
-    pub fn instruments(&self) -> impl Iterator<Item = (InstrumentId, RunV1)> + '_ {
-        let known = |name: &String| InstrumentId::from_trusted(name.as_bytes());
-        self.names.iter().zip(&self.runs).filter_map(move |(name, run)| Some((known(name)?, *run)))
-    }
-
-    /// The runs from `from` to `to`, both included, in a segment clustered by `ts`.
-    pub fn of_time(&self, from: Timestamp, to: Timestamp) -> &[RunV1] {
-        let start = self.runs.partition_point(|run| run.first < from.nanos());
-        let end = self.runs.partition_point(|run| run.first <= to.nanos());
-        self.runs.get(start..end).unwrap_or_default()
-    }
-
-    /// All runs in the order of rows.
-    pub fn runs(&self) -> &[RunV1] {
-        &self.runs
     }
 }

@@ -1,16 +1,11 @@
-//! Which pages of a segment may hold a time: from the page index, without reading a row.
+//! Which pages of a segment may hold a time: from its index, without reading a row.
 
 use std::ops::Range;
 
 use barkeeper_records::Timestamp;
-use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::page_index::offset_index::PageLocation;
 
-use crate::manifest::RunV1;
+use crate::index::RunV1;
 use crate::segment::Segment;
-
-/// The place of `ts` in every segment of bars.
-const TS: usize = 1;
 
 /// A page's part of a run of one instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,36 +24,20 @@ impl Segment {
     /// The pages that hold a run of one instrument, in the order of rows, cut to the run.
     pub fn pages_of(&self, run: &RunV1) -> Vec<PageSpan> {
         let (start, end) = (run.start, run.start + u64::from(run.rows));
-        let whole = PageSpan { start, end, first: run.first, last: run.last };
+        let index = self.index();
+        let mut page = index.page_behind(start).saturating_sub(1);
         let mut spans = Vec::new();
-        let mut first_row = 0;
-        for (number, group) in self.file_metadata().row_groups().iter().enumerate() {
-            let behind = first_row + u64::try_from(group.num_rows()).unwrap_or(0);
-            if first_row < end && behind > start {
-                let index = self.file_metadata().page_index_for_row_group(number);
-                let (Some(places), Some(ColumnIndexMetaData::INT64(times))) =
-                    (index.offset_index(TS), index.column_index(TS))
-                else {
-                    return vec![whole];
-                };
-                let places = places.page_locations();
-                let at = |place: &PageLocation| first_row + u64::try_from(place.first_row_index).unwrap_or(0);
-                let row = |page: usize| places.get(page).map_or(behind, at);
-                let mut page = places.partition_point(|place| at(place) <= start).saturating_sub(1);
-                while page < places.len() && row(page) < end {
-                    let (low, high) = (times.min_value(page).copied(), times.max_value(page).copied());
-                    spans.push(PageSpan {
-                        start: row(page).max(start),
-                        end: row(page + 1).min(end),
-                        first: low.unwrap_or(run.first).max(run.first),
-                        last: high.unwrap_or(run.last).min(run.last),
-                    });
-                    page += 1;
-                }
-            }
-            first_row = behind;
+        while let Some(place) = index.page(page).filter(|place| place.row < end) {
+            let behind = index.page(page + 1).map_or(end, |next| next.row);
+            spans.push(PageSpan {
+                start: place.row.max(start),
+                end: behind.min(end),
+                first: place.first.max(run.first),
+                last: place.last.min(run.last),
+            });
+            page += 1;
         }
-        if spans.is_empty() { vec![whole] } else { spans }
+        spans
     }
 
     /// The rows of a run of one instrument that may lie from `from` to `to`, both included: whole pages.

@@ -1,311 +1,133 @@
-//! Segments: immutable Parquet files of the bars of one interval and adjustment.
+//! Reading segments: immutable Parquet files of the bars of one interval and adjustment.
 //!
-//! Columns: `instrument` (text), `ts` (timestamp, ns, UTC), `trading_day` (date), `open high low close
-//! volume turnover open_interest` (doubles, plain), and `version` (u64) where rows differ in it. LZ4
-//! raw, pages of at most 1,024 rows, so that one instrument's bars are a few pages a column.
+//! Pages are found by the index that stands in the manifest and decoded here, without the general
+//! reader. Every byte is verified before it is used.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, TimestampNanosecondType, UInt64Type};
-use arrow_array::{
-    Array, ArrayRef, Date32Array, Float64Array, Int32Array, Int32DictionaryArray, RecordBatch,
-    RecordBatchOptions, StringArray, TimestampNanosecondArray, UInt64Array,
-};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
-use parquet::basic::{Compression, Encoding};
-use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use barkeeper_records::{Bar, InstrumentId, Timestamp, TradingDay, Version};
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::barrows::VersionedBar;
-use crate::hashing::HashingFile;
-use crate::manifest::{Axis, RunV1, SegmentEntry, SegmentIndexV1};
+use crate::decode::{RLE_DICTIONARY, Scratch, Value, read_header, read_indices, read_values};
+use crate::index::SegmentIndexV1;
+use crate::manifest::{Axis, Dataset, SegmentEntry};
+use crate::segment_writer::SegmentKind;
 use crate::verified::{SegmentError, VerifiedFile};
 
-/// Rows that are buffered before they are encoded.
-const BATCH_ROWS: usize = 65_536;
-const PAGE_ROWS: usize = 1_024;
 /// The layout of the files, in their metadata.
-const LAYOUT: u8 = 1;
-const GROUP_ROWS: usize = 262_144;
+const LAYOUT: u32 = 2;
+/// Bytes of one read: pages that stand behind each other are read together.
+const READ_BYTES: u64 = 1 << 20;
 
-/// What the rows of a segment are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentKind {
-    /// By what they are clustered.
-    pub axis: Axis,
-    /// The length of the bars.
-    pub interval: Interval,
-    /// How their prices were adjusted.
-    pub adjustment: AdjustmentTag,
-    /// The version of all rows, where it is one.
-    pub version: Option<Version>,
+/// The places of columns in the file.
+pub(crate) const INSTRUMENT: usize = 0;
+pub(crate) const TS: usize = 1;
+pub(crate) const TRADING_DAY: usize = 2;
+pub(crate) const NUMBERS: usize = 3;
+pub(crate) const VERSION: usize = 10;
+
+const LAYOUT_KEY: &str = "barkeeper.layout";
+
+/// What a file says of itself in its footer.
+pub(crate) fn pairs_of(kind: &SegmentKind) -> [(&'static str, String); 5] {
+    [
+        (LAYOUT_KEY, LAYOUT.to_string()),
+        ("barkeeper.dataset", "bars".to_owned()),
+        ("barkeeper.axis", if kind.axis == Axis::Day { "day" } else { "instrument" }.to_owned()),
+        ("barkeeper.interval", kind.interval.to_string()),
+        ("barkeeper.adjustment", kind.adjustment.to_string()),
+    ]
 }
 
-/// What was written.
-#[derive(Debug, Clone)]
-pub struct WrittenSegment {
-    /// How many rows.
-    pub rows: u64,
-    /// First `ts`.
-    pub first: Timestamp,
-    /// Last `ts`.
-    pub last: Timestamp,
-    /// First trading day.
-    pub first_day: TradingDay,
-    /// Last trading day.
-    pub last_day: TradingDay,
-    /// Length of the file in bytes.
-    pub bytes: u64,
-    /// BLAKE3 of the file.
-    pub blake3: [u8; 32],
-    /// Runs and block checksums.
-    pub index: SegmentIndexV1,
+pub(crate) fn load_metadata(path: &Path, file: &VerifiedFile) -> Result<ParquetMetaData, SegmentError> {
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+    reader.parse_and_finish(file).map_err(|e| SegmentError::parquet(path, e))
 }
 
-fn schema(version_column: bool) -> SchemaRef {
-    let number = |name: &str| Field::new(name, DataType::Float64, false);
-    let mut fields = vec![
-        Field::new("instrument", DataType::Utf8, false),
-        Field::new("ts", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
-        Field::new("trading_day", DataType::Date32, false),
-    ];
-    fields.extend(Bar::NUMBERS.map(number));
-    if version_column {
-        fields.push(Field::new("version", DataType::UInt64, false));
-    }
-    Arc::new(Schema::new(fields))
+/// The distinct values of a column chunk.
+#[derive(Debug)]
+pub(crate) enum Dictionary {
+    Names(Vec<InstrumentId>),
+    Days(Vec<i32>),
+    Longs(Vec<i64>),
+    Versions(Vec<u64>),
+    Doubles(Vec<f64>),
 }
 
-/// The columns of [`Segment::read_batch`].
-fn batch_schema() -> Schema {
-    let mut fields: Vec<Arc<Field>> = schema(true).fields().iter().cloned().collect();
-    if let Some(instrument) = fields.first_mut() {
-        let names = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        *instrument = Arc::new(Field::new("instrument", names, false));
-    }
-    Schema::new(fields)
+/// Values that a column can hold.
+pub(crate) trait Stored: Value {
+    fn of(dictionary: &Dictionary) -> Option<&[Self]>;
 }
 
-fn properties(kind: &SegmentKind) -> WriterProperties {
-    let pair = |key: &str, value: String| KeyValue::new(key.to_owned(), value);
-    let mut builder = WriterProperties::builder()
-        .set_compression(Compression::LZ4_RAW)
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS / 4)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_dictionary_enabled(false)
-        .set_column_dictionary_enabled(ColumnPath::from("instrument"), true)
-        .set_column_dictionary_enabled(ColumnPath::from("version"), true)
-        .set_created_by(format!("barkeeper {}", env!("CARGO_PKG_VERSION")))
-        .set_key_value_metadata(Some(vec![
-            pair("barkeeper.layout", LAYOUT.to_string()),
-            pair("barkeeper.dataset", "bars".to_owned()),
-            pair("barkeeper.axis", if kind.axis == Axis::Day { "day" } else { "instrument" }.to_owned()),
-            pair("barkeeper.interval", kind.interval.to_string()),
-            pair("barkeeper.adjustment", kind.adjustment.to_string()),
-        ]));
-    for name in ["ts", "trading_day"] {
-        let encoding =
-            if kind.axis == Axis::Instrument { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN };
-        builder = builder.set_column_encoding(ColumnPath::from(name), encoding);
-    }
-    builder.build()
+macro_rules! stored {
+    ($type:ty, $variant:ident) => {
+        impl Stored for $type {
+            fn of(dictionary: &Dictionary) -> Option<&[Self]> {
+                if let Dictionary::$variant(values) = dictionary { Some(values) } else { None }
+            }
+        }
+    };
 }
 
-/// Writes one segment. Rows come in the order of its axis, a run a call.
-pub struct SegmentWriter {
-    path: PathBuf,
-    kind: SegmentKind,
-    writer: ArrowWriter<HashingFile>,
-    schema: SchemaRef,
-    rows: Vec<(InstrumentId, VersionedBar)>,
-    names: Vec<String>,
-    runs: Vec<RunV1>,
-    total: u64,
-    span: Option<[i64; 4]>,
+stored!(i32, Days);
+stored!(i64, Longs);
+stored!(u64, Versions);
+stored!(f64, Doubles);
+
+/// A column chunk: where it stands, and its dictionary once somebody has asked for it.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Range<u64>,
+    /// Where the data pages begin; a dictionary stands before them.
+    data: u64,
+    lz4: bool,
+    dictionary: OnceLock<Dictionary>,
 }
 
-impl std::fmt::Debug for SegmentWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SegmentWriter")
-            .field("path", &self.path)
-            .field("rows", &self.total)
-            .finish_non_exhaustive()
-    }
-}
-
-impl SegmentWriter {
-    /// Begins a segment in a file that must not exist yet.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn create(path: &Path, kind: SegmentKind) -> Result<Self, SegmentError> {
-        let sink = HashingFile::create(path)?;
-        let schema = schema(kind.version.is_none());
-        let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties(&kind)))
-            .map_err(|e| SegmentError::parquet(path, e))?;
-        Ok(Self {
-            path: path.to_owned(),
-            kind,
-            writer,
-            schema,
-            rows: Vec::with_capacity(BATCH_ROWS),
-            names: Vec::new(),
-            runs: Vec::new(),
-            total: 0,
-            span: None,
-        })
-    }
-
-    /// Appends the bars of one instrument, ascending by `ts`; instruments come in text order.
-    ///
-    /// # Errors
-    /// `Io`, `Damaged` where the encoder refuses.
-    pub fn push_series(
-        &mut self,
-        instrument: InstrumentId,
-        bars: &[VersionedBar],
-    ) -> Result<(), SegmentError> {
-        let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Ok(()) };
-        let ascends = self.names.last().is_none_or(|name| name.as_str() < instrument.as_str());
-        if !ascends || !bars.is_sorted_by(|a, b| a.bar.ts < b.bar.ts) {
-            return Err(self.unordered());
-        }
-        self.names.push(instrument.to_string());
-        self.begin_run(bars.len(), first.bar.ts, last.bar.ts);
-        for bar in bars {
-            self.push_row(instrument, *bar)?;
-        }
-        Ok(())
-    }
-
-    /// Appends the bars of one `ts`, in the order of instruments; `ts` ascend from call to call.
-    ///
-    /// # Errors
-    /// `Io`, `Damaged` where the encoder refuses.
-    pub fn push_day(
-        &mut self,
-        ts: Timestamp,
-        bars: &[(InstrumentId, VersionedBar)],
-    ) -> Result<(), SegmentError> {
-        if bars.is_empty() {
-            return Ok(());
-        }
-        let ascends = self.runs.last().is_none_or(|run| run.first < ts.nanos());
-        if !ascends || !bars.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(self.unordered());
-        }
-        self.begin_run(bars.len(), ts, ts);
-        for (instrument, bar) in bars {
-            self.push_row(*instrument, *bar)?;
-        }
-        Ok(())
-    }
-
-    fn unordered(&self) -> SegmentError {
-        SegmentError::Damaged {
-            path: self.path.clone(),
-            detail: "rows to be written are out of order".to_owned(),
-        }
-    }
-
-    fn begin_run(&mut self, rows: usize, first: Timestamp, last: Timestamp) {
-        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        self.runs.push(RunV1 { start: self.total, rows, first: first.nanos(), last: last.nanos() });
-    }
-
-    fn push_row(&mut self, instrument: InstrumentId, row: VersionedBar) -> Result<(), SegmentError> {
-        let (ts, day) = (row.bar.ts.nanos(), i64::from(row.bar.trading_day.days()));
-        let [first, last, first_day, last_day] = self.span.unwrap_or([ts, ts, day, day]);
-        self.span = Some([first.min(ts), last.max(ts), first_day.min(day), last_day.max(day)]);
-        self.total += 1;
-        self.rows.push((instrument, row));
-        if self.rows.len() >= BATCH_ROWS { self.flush_rows() } else { Ok(()) }
-    }
-
-    fn flush_rows(&mut self) -> Result<(), SegmentError> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let rows = &self.rows;
-        let instruments: StringArray = rows.iter().map(|(id, _)| Some(id.as_str())).collect();
-        let ts = TimestampNanosecondArray::from_iter_values(rows.iter().map(|(_, row)| row.bar.ts.nanos()));
-        let days = Date32Array::from_iter_values(rows.iter().map(|(_, row)| row.bar.trading_day.days()));
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(instruments), Arc::new(ts.with_timezone("UTC")), Arc::new(days)];
-        for column in 0..Bar::NUMBERS.len() {
-            let number = |row: &VersionedBar| row.bar.numbers().get(column).copied().unwrap_or_default();
-            columns.push(Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, row)| number(row)))));
-        }
-        if self.kind.version.is_none() {
-            let versions = UInt64Array::from_iter_values(rows.iter().map(|(_, row)| row.version.raw()));
-            columns.push(Arc::new(versions));
-        }
-        let path = &self.path;
-        let refused = |detail: String| SegmentError::Damaged { path: path.clone(), detail };
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(|e| refused(e.to_string()))?;
-        self.writer.write(&batch).map_err(|e| SegmentError::parquet(path, e))?;
-        self.rows.clear();
-        Ok(())
-    }
-
-    /// Writes the footer, forces the file to the disk, reopens it and checks its footer against what
-    /// was written.
-    ///
-    /// # Errors
-    /// `Io`, `Damaged` where the reopened file is not what was written.
-    pub fn finish(mut self) -> Result<WrittenSegment, SegmentError> {
-        self.flush_rows()?;
-        let path = self.path.clone();
-        let sink = self.writer.into_inner().map_err(|e| SegmentError::parquet(&path, e))?;
-        let hashed = sink.finish()?;
-        let [first, last, first_day, last_day] = self.span.unwrap_or_default();
-        let day = |days: i64| i32::try_from(days).ok().and_then(TradingDay::from_days).unwrap_or_default();
-        let index = SegmentIndexV1::of(self.names, self.runs, hashed.blocks);
-        let written = WrittenSegment {
-            rows: self.total,
-            first: Timestamp::from_nanos(first),
-            last: Timestamp::from_nanos(last),
-            first_day: day(first_day),
-            last_day: day(last_day),
-            bytes: hashed.bytes,
-            blake3: hashed.blake3,
-            index,
+impl Chunk {
+    fn of(column: &ColumnChunkMetaData) -> Option<Self> {
+        let lz4 = match column.compression() {
+            Compression::LZ4_RAW => true,
+            Compression::UNCOMPRESSED => false,
+            _ => return None,
         };
-        let file = VerifiedFile::open(&path, written.bytes, written.index.blocks().into())?;
-        let rows = load_metadata(&path, &file)?.metadata().file_metadata().num_rows();
-        if u64::try_from(rows) != Ok(written.rows) {
-            let detail = format!("{rows} rows in the footer, {} written", written.rows);
-            return Err(SegmentError::Damaged { path, detail });
-        }
-        Ok(written)
+        let data = u64::try_from(column.data_page_offset()).ok()?;
+        let start = column.dictionary_page_offset().map_or(Some(data), |at| u64::try_from(at).ok())?;
+        let end = start.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
+        let dictionary = OnceLock::new();
+        (start <= data && data <= end).then_some(Self { bytes: start..end, data, lz4, dictionary })
+    }
+
+    const fn has_dictionary(&self) -> bool {
+        self.bytes.start < self.data
     }
 }
 
-fn load_metadata(path: &Path, file: &VerifiedFile) -> Result<ArrowReaderMetadata, SegmentError> {
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    ArrowReaderMetadata::load(file, options).map_err(|e| SegmentError::parquet(path, e))
+/// A row group.
+#[derive(Debug)]
+struct Group {
+    rows: Range<u64>,
+    pages: Range<usize>,
+    chunks: Vec<Chunk>,
 }
 
-/// An open segment: footer and page index in memory, every byte verified when it is read.
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// An open segment: where its pages stand is in memory, every byte is verified when it is read.
 pub struct Segment {
     path: PathBuf,
     entry: SegmentEntry,
+    daily: bool,
     index: SegmentIndexV1,
     file: VerifiedFile,
-    metadata: ArrowReaderMetadata,
+    groups: Vec<Group>,
 }
 
 impl std::fmt::Debug for Segment {
@@ -315,19 +137,28 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
-    /// Opens a published file and checks its length and footer.
+    /// Opens a published file of bars and checks its length, its footer and what it says of itself.
     ///
     /// # Errors
-    /// `Io`, `Damaged`.
+    /// `Io`; `Layout` for a file of another layout; `Damaged`, also for a file of another dataset.
     pub fn open(path: &Path, entry: SegmentEntry, index: SegmentIndexV1) -> Result<Self, SegmentError> {
-        let file = VerifiedFile::open(path, entry.bytes, index.blocks().into())?;
+        let damaged = |detail: String| SegmentError::Damaged { path: path.to_owned(), detail };
+        index.check().map_err(|damage| damaged(damage.to_string()))?;
+        let file = VerifiedFile::open(path, entry.bytes, index.blocks())?;
         let metadata = load_metadata(path, &file)?;
-        let rows = metadata.metadata().file_metadata().num_rows();
+        let Dataset::Bars { interval, adjustment } = entry.dataset else {
+            return Err(damaged(format!("{} in the manifest, read as bars", entry.dataset)));
+        };
+        let kind = SegmentKind { axis: entry.axis, interval, adjustment, version: entry.version };
+        check_pairs(path, &metadata, &kind)?;
+        let rows = metadata.file_metadata().num_rows();
         if u64::try_from(rows) != Ok(entry.rows) {
-            let detail = format!("{rows} rows in the footer, {} in the manifest", entry.rows);
-            return Err(SegmentError::Damaged { path: path.to_owned(), detail });
+            return Err(damaged(format!("{rows} rows in the footer, {} in the manifest", entry.rows)));
         }
-        Ok(Self { path: path.to_owned(), entry, index, file, metadata })
+        let groups = groups_of(&metadata, &index, &kind);
+        let groups = groups.ok_or_else(|| damaged("its footer does not fit its index".to_owned()))?;
+        let daily = interval.is_daily_or_longer();
+        Ok(Self { path: path.to_owned(), entry, daily, index, file, groups })
     }
 
     /// Its manifest entry.
@@ -340,14 +171,13 @@ impl Segment {
         &self.index
     }
 
-    /// Footer and page index of its file.
-    pub(crate) fn file_metadata(&self) -> &ParquetMetaData {
-        self.metadata.metadata()
-    }
-
     /// Where its file stands.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn damaged(&self, detail: &str) -> SegmentError {
+        SegmentError::Damaged { path: self.path.clone(), detail: detail.to_owned() }
     }
 
     /// Reads a range of rows of one instrument.
@@ -355,8 +185,8 @@ impl Segment {
     /// # Errors
     /// `Io`, `Damaged`.
     pub fn read_series(&self, rows: Range<u64>) -> Result<Vec<VersionedBar>, SegmentError> {
-        let mut bars = Vec::with_capacity(usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0));
-        self.read(rows, false, |_, bar| bars.push(bar))?;
+        let mut bars = Vec::with_capacity(self.count(&rows)?);
+        self.read_bars(rows, |bar| bars.push(bar))?;
         Ok(bars)
     }
 
@@ -365,164 +195,301 @@ impl Segment {
     /// # Errors
     /// `Io`, `Damaged`.
     pub fn read_rows(&self, rows: Range<u64>) -> Result<Vec<(InstrumentId, VersionedBar)>, SegmentError> {
-        let mut found = Vec::with_capacity(usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0));
-        let mut nameless = false;
-        self.read(rows, true, |instrument, bar| match instrument {
-            Some(instrument) => found.push((instrument, bar)),
-            None => nameless = true,
-        })?;
-        if nameless { Err(self.damaged("an instrument that is none")) } else { Ok(found) }
+        let mut found = Vec::with_capacity(self.count(&rows)?);
+        let mut names = Vec::with_capacity(found.capacity());
+        self.read_names(rows.clone(), &mut names)?;
+        let mut names = names.into_iter();
+        self.read_bars(rows, |bar| found.extend(names.next().map(|name| (name, bar))))?;
+        Ok(found)
     }
 
-    /// Reads columns of a range of rows, in the order asked for. The places are those of the file: 0
-    /// `instrument` (as a dictionary), 1 `ts`, 2 `trading_day`, 3 to 9 the numbers, 10 `version`, which
-    /// is there for every segment.
-    ///
-    /// # Errors
-    /// `Io`, `Damaged`; `Damaged` also for rows and columns that the segment does not have.
-    pub fn read_batch(&self, rows: Range<u64>, columns: &[usize]) -> Result<RecordBatch, SegmentError> {
-        let all = batch_schema();
-        let schema = all.project(columns).map_err(|e| self.damaged(&e.to_string()))?;
-        let count = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(usize::MAX);
-        if rows.end > self.entry.rows || rows.start > rows.end {
-            return Err(self.damaged("rows beyond its end are asked for"));
-        }
-        let mut found = Vec::with_capacity(count);
-        self.read(rows, columns.contains(&0), |instrument, bar| found.push((instrument, bar)))?;
-        let array = |place: &usize| -> Result<ArrayRef, SegmentError> {
-            let bars = found.iter().map(|(_, row)| row);
-            Ok(match place {
-                0 => self.dictionary(&found)?,
-                1 => Arc::new(
-                    TimestampNanosecondArray::from_iter_values(bars.map(|row| row.bar.ts.nanos()))
-                        .with_timezone("UTC"),
-                ),
-                2 => Arc::new(Date32Array::from_iter_values(bars.map(|row| row.bar.trading_day.days()))),
-                10 => Arc::new(UInt64Array::from_iter_values(bars.map(|row| row.version.raw()))),
-                _ => Arc::new(Float64Array::from_iter_values(
-                    bars.map(|row| row.bar.numbers().get(place - 3).copied().unwrap_or_default()),
-                )),
-            })
-        };
-        let arrays = columns.iter().map(array).collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)
-            .map_err(|e| self.damaged(&e.to_string()))
+    /// How many rows a range of rows has that the segment must have.
+    pub(crate) fn count(&self, rows: &Range<u64>) -> Result<usize, SegmentError> {
+        let count = rows.end.checked_sub(rows.start).and_then(|count| usize::try_from(count).ok());
+        count
+            .filter(|_| rows.end <= self.entry.rows)
+            .ok_or_else(|| self.damaged("rows are asked for that it does not have"))
     }
 
-    fn dictionary(&self, rows: &[(Option<InstrumentId>, VersionedBar)]) -> Result<ArrayRef, SegmentError> {
-        let mut places = HashMap::new();
-        let mut names = Vec::new();
-        let mut keys = Vec::with_capacity(rows.len());
-        for (instrument, _) in rows {
-            let instrument = instrument.ok_or_else(|| self.damaged("an instrument that is none"))?;
-            keys.push(*places.entry(instrument).or_insert_with(|| {
-                names.push(instrument.to_string());
-                i32::try_from(names.len() - 1).unwrap_or(i32::MAX)
-            }));
+    fn read_bars(&self, rows: Range<u64>, mut each: impl FnMut(VersionedBar)) -> Result<(), SegmentError> {
+        let bad = || self.damaged("a value that no bar has");
+        let count = self.count(&rows)?;
+        let ts = self.read_ts(rows.clone())?;
+        let days = if self.daily { Vec::new() } else { self.read_days(rows.clone())? };
+        let mut numbers: [Vec<f64>; 7] = Default::default();
+        for (place, column) in numbers.iter_mut().enumerate() {
+            column.reserve_exact(count);
+            self.read_column(NUMBERS + place, rows.clone(), column)?;
         }
-        let names = Arc::new(StringArray::from_iter_values(&names));
-        let array = Int32DictionaryArray::try_new(Int32Array::from(keys), names);
-        Ok(Arc::new(array.map_err(|e| self.damaged(&e.to_string()))?))
-    }
-
-    fn damaged(&self, detail: &str) -> SegmentError {
-        SegmentError::Damaged { path: self.path.clone(), detail: detail.to_owned() }
-    }
-
-    fn read(
-        &self,
-        rows: Range<u64>,
-        instruments: bool,
-        mut each: impl FnMut(Option<InstrumentId>, VersionedBar),
-    ) -> Result<(), SegmentError> {
-        let wanted = rows.end.saturating_sub(rows.start);
-        if wanted == 0 {
-            return Ok(());
+        let mut versions = Vec::new();
+        if self.entry.version.is_none() {
+            self.read_column::<u64>(VERSION, rows, &mut versions)?;
         }
-        let (groups, selection) = self.select(&rows);
-        let skip = usize::from(!instruments);
-        let columns = self.metadata.schema().fields().len();
-        let projection = ProjectionMask::leaves(self.metadata.parquet_schema(), skip..columns);
-        let reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-                .with_row_groups(groups)
-                .with_row_selection(selection)
-                .with_projection(projection)
-                .with_batch_size(usize::try_from(wanted).unwrap_or(BATCH_ROWS).min(BATCH_ROWS))
-                .build()
-                .map_err(|e| SegmentError::parquet(&self.path, e))?;
-        let mut found = 0;
-        for batch in reader {
-            let batch = batch.map_err(|e| self.damaged(&e.to_string()))?;
-            found += batch.num_rows() as u64;
-            self.rows_of(&batch, skip, &mut each)?;
-        }
-        if found == wanted { Ok(()) } else { Err(self.damaged("fewer rows than its index says")) }
-    }
-
-    /// The row groups that hold a range of rows, and the rows inside them.
-    fn select(&self, rows: &Range<u64>) -> (Vec<usize>, RowSelection) {
-        let mut groups = Vec::new();
-        let mut start = 0;
-        let mut skipped = None;
-        for (number, group) in self.metadata.metadata().row_groups().iter().enumerate() {
-            let end = start + u64::try_from(group.num_rows()).unwrap_or(0);
-            if start < rows.end && end > rows.start {
-                skipped.get_or_insert(rows.start.saturating_sub(start));
-                groups.push(number);
-            }
-            start = end;
-        }
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let selectors = vec![
-            RowSelector::skip(size(skipped.unwrap_or(0))),
-            RowSelector::select(size(rows.end - rows.start)),
-        ];
-        (groups, RowSelection::from(selectors))
-    }
-
-    fn rows_of(
-        &self,
-        batch: &RecordBatch,
-        skipped: usize,
-        each: &mut impl FnMut(Option<InstrumentId>, VersionedBar),
-    ) -> Result<(), SegmentError> {
-        let bad = || self.damaged("a column of another type");
-        let column = |place: usize| batch.columns().get(place - skipped).ok_or_else(bad);
-        let names =
-            if skipped == 0 { Some(column(0)?.as_string_opt::<i32>().ok_or_else(bad)?) } else { None };
-        let ts = column(1)?.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(bad)?.values();
-        let days = column(2)?.as_primitive_opt::<Date32Type>().ok_or_else(bad)?.values();
-        let mut numbers: [&[f64]; 7] = [&[]; 7];
-        for (place, slot) in numbers.iter_mut().enumerate() {
-            *slot = column(place + 3)?.as_primitive_opt::<Float64Type>().ok_or_else(bad)?.values();
-        }
-        let versions = match self.entry.version {
-            None => Some(column(10)?.as_primitive_opt::<UInt64Type>().ok_or_else(bad)?.values()),
-            Some(_) => None,
-        };
-        for row in 0..batch.num_rows() {
-            let at = |column: &[f64]| column.get(row).copied();
-            let mut values = [0.0; 7];
-            for (value, column) in values.iter_mut().zip(&numbers) {
-                *value = at(column).ok_or_else(bad)?;
-            }
-            let ts = ts.get(row).copied().ok_or_else(bad)?;
-            let day = days.get(row).copied().and_then(TradingDay::from_days).ok_or_else(bad)?;
-            let version = match (self.entry.version, versions) {
-                (Some(version), _) => version,
-                (None, Some(column)) => {
-                    column.get(row).copied().and_then(Version::from_raw).ok_or_else(bad)?
-                }
-                (None, None) => return Err(bad()),
+        let [open, high, low, close, volume, turnover, interest] = &numbers;
+        let prices = open.iter().zip(high).zip(low).zip(close);
+        let others = volume.iter().zip(turnover).zip(interest);
+        let all = ts.iter().zip(prices).zip(others).enumerate();
+        for (row, ((ts, (((open, high), low), close)), ((volume, turnover), interest))) in all {
+            let ts = Timestamp::from_nanos(*ts);
+            let day = if self.daily {
+                TradingDay::of_utc(ts)
+            } else {
+                days.get(row).copied().and_then(TradingDay::from_days)
             };
-            let instrument = names
-                .filter(|names| row < names.len())
-                .and_then(|names| InstrumentId::from_trusted(names.value(row).as_bytes()));
-            let bar = Bar::from_numbers(Timestamp::from_nanos(ts), day, values);
-            each(instrument, VersionedBar { bar, version });
+            let version = match self.entry.version {
+                Some(version) => version,
+                None => versions.get(row).copied().and_then(Version::from_raw).ok_or_else(bad)?,
+            };
+            let numbers = [*open, *high, *low, *close, *volume, *turnover, *interest];
+            let bar = Bar::from_numbers(ts, day.ok_or_else(bad)?, numbers);
+            each(VersionedBar { bar, version });
         }
         Ok(())
     }
+
+    pub(crate) fn read_ts(&self, rows: Range<u64>) -> Result<Vec<i64>, SegmentError> {
+        let mut ts = Vec::with_capacity(self.count(&rows)?);
+        self.read_column(TS, rows, &mut ts)?;
+        Ok(ts)
+    }
+
+    pub(crate) fn read_days(&self, rows: Range<u64>) -> Result<Vec<i32>, SegmentError> {
+        let mut days = Vec::with_capacity(self.count(&rows)?);
+        self.read_column(TRADING_DAY, rows, &mut days)?;
+        Ok(days)
+    }
+
+    fn read_names(&self, rows: Range<u64>, names: &mut Vec<InstrumentId>) -> Result<(), SegmentError> {
+        self.read_name_places(rows, |places, list| {
+            names.extend(places.iter().filter_map(|place| list.get(*place as usize)));
+        })
+    }
+
+    /// Calls `each` with the instruments of each page's wanted rows: places in the list that follows.
+    pub(crate) fn read_name_places(
+        &self,
+        rows: Range<u64>,
+        mut each: impl FnMut(&[u32], &[InstrumentId]),
+    ) -> Result<(), SegmentError> {
+        self.pages(INSTRUMENT, rows, |chunk, page, wanted, scratch| {
+            let Some(Dictionary::Names(list)) = chunk.dictionary.get() else { return None };
+            match page {
+                None => {
+                    let places = vec![0; wanted.end - wanted.start];
+                    each(&places, list);
+                }
+                Some((header, body)) => {
+                    (header.encoding == RLE_DICTIONARY).then_some(())?;
+                    read_indices(body, header.values, scratch.1)?;
+                    let places = scratch.1.get(wanted)?;
+                    places.iter().all(|place| (*place as usize) < list.len()).then_some(())?;
+                    each(places, list);
+                }
+            }
+            Some(())
+        })
+    }
+
+    /// Appends the wanted rows of a column.
+    pub(crate) fn read_column<T: Stored>(
+        &self,
+        column: usize,
+        rows: Range<u64>,
+        out: &mut Vec<T>,
+    ) -> Result<(), SegmentError> {
+        self.pages(column, rows, |chunk, page, wanted, scratch| {
+            let dictionary = chunk.dictionary.get().and_then(T::of).unwrap_or_default();
+            match page {
+                None => {
+                    let value = dictionary.first()?;
+                    out.resize(out.len() + wanted.len(), *value);
+                    Some(())
+                }
+                Some((header, body)) => {
+                    read_values(&header, body, chunk.lz4, dictionary, wanted, scratch, out)
+                }
+            }
+        })
+    }
+
+    /// Visits the pages of a column that hold wanted rows, with the wanted rows of each. A chunk whose
+    /// rows are all the same is visited once, without a page.
+    fn pages(
+        &self,
+        column: usize,
+        rows: Range<u64>,
+        mut visit: impl FnMut(
+            &Chunk,
+            Option<(crate::decode::PageHeader, &[u8])>,
+            Range<usize>,
+            (&mut Vec<u8>, &mut Vec<u32>),
+        ) -> Option<()>,
+    ) -> Result<(), SegmentError> {
+        self.count(&rows)?;
+        let bad = || self.damaged("a page that is not what its index says");
+        SCRATCH.with_borrow_mut(|scratch| {
+            let first = self.groups.partition_point(|group| group.rows.end <= rows.start);
+            for group in self.groups.get(first..).unwrap_or_default() {
+                let wanted = rows.start.max(group.rows.start)..rows.end.min(group.rows.end);
+                if wanted.is_empty() {
+                    break;
+                }
+                let chunk = group.chunks.get(column).ok_or_else(bad)?;
+                if chunk.has_dictionary() && chunk.dictionary.get().is_none() {
+                    let dictionary = self.read_dictionary(chunk, column, scratch)?;
+                    // Somebody else may have been faster with the same.
+                    drop(chunk.dictionary.set(dictionary));
+                }
+                let size = |rows: u64| usize::try_from(rows).map_err(|_| bad());
+                if chunk.dictionary.get().is_some_and(Dictionary::is_constant) {
+                    let all = 0..size(wanted.end - wanted.start)?;
+                    visit(chunk, None, all, (&mut scratch.plain, &mut scratch.indices)).ok_or_else(bad)?;
+                    continue;
+                }
+                let mut page = self.index.page_behind(wanted.start).saturating_sub(1);
+                let end_of = |page: usize| {
+                    if page + 1 < group.pages.end {
+                        Some(chunk.bytes.start + self.index.offset(page + 1, column)?)
+                    } else {
+                        Some(chunk.bytes.end)
+                    }
+                };
+                let end_row = |page: usize| {
+                    if page + 1 < group.pages.end {
+                        self.index.page(page + 1).map(|page| page.row)
+                    } else {
+                        Some(group.rows.end)
+                    }
+                };
+                let mut row = self.index.page(page).ok_or_else(bad)?.row;
+                while row < wanted.end {
+                    let from = chunk.bytes.start + self.index.offset(page, column).ok_or_else(bad)?;
+                    // As many pages as one read should cover, and at least one.
+                    let (mut last, mut to) = (page, end_of(page).ok_or_else(bad)?);
+                    while end_row(last).ok_or_else(bad)? < wanted.end {
+                        let next = end_of(last + 1).ok_or_else(bad)?;
+                        if next.saturating_sub(from) > READ_BYTES {
+                            break;
+                        }
+                        (last, to) = (last + 1, next);
+                    }
+                    let length = size(to.checked_sub(from).ok_or_else(bad)?)?;
+                    let mut bytes = self
+                        .file
+                        .read_into(from, length, &mut scratch.file)
+                        .map_err(|e| SegmentError::parquet(&self.path, e))?;
+                    for page in page..=last {
+                        let end = end_row(page).ok_or_else(bad)?;
+                        let (header, body) = read_header(bytes).ok_or_else(bad)?;
+                        let (body, rest) = body.split_at_checked(header.stored).ok_or_else(bad)?;
+                        bytes = rest;
+                        if header.is_dictionary || header.values as u64 != end - row {
+                            return Err(bad());
+                        }
+                        let part = size(wanted.start.max(row) - row)?..size(wanted.end.min(end) - row)?;
+                        let scratch = (&mut scratch.plain, &mut scratch.indices);
+                        visit(chunk, Some((header, body)), part, scratch).ok_or_else(bad)?;
+                        row = end;
+                    }
+                    page = last + 1;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn read_dictionary(
+        &self,
+        chunk: &Chunk,
+        column: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Dictionary, SegmentError> {
+        let bad = || self.damaged("a dictionary that is none");
+        let length = usize::try_from(chunk.data - chunk.bytes.start).map_err(|_| bad())?;
+        let bytes = self
+            .file
+            .read_into(chunk.bytes.start, length, &mut scratch.file)
+            .map_err(|e| SegmentError::parquet(&self.path, e))?;
+        let (header, body) = read_header(bytes).ok_or_else(bad)?;
+        if !header.is_dictionary || chunk.lz4 || body.len() != header.stored {
+            return Err(bad());
+        }
+        let dictionary = match column {
+            INSTRUMENT => Dictionary::Names(names_of(body).ok_or_else(bad)?),
+            TS => Dictionary::Longs(entries(body)),
+            TRADING_DAY => Dictionary::Days(entries(body)),
+            VERSION => Dictionary::Versions(entries(body)),
+            _ => Dictionary::Doubles(entries(body)),
+        };
+        if dictionary.len() == header.values && header.values > 0 { Ok(dictionary) } else { Err(bad()) }
+    }
+}
+
+impl Dictionary {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Names(all) => all.len(),
+            Self::Days(all) => all.len(),
+            Self::Longs(all) => all.len(),
+            Self::Versions(all) => all.len(),
+            Self::Doubles(all) => all.len(),
+        }
+    }
+
+    const fn is_constant(&self) -> bool {
+        self.len() == 1
+    }
+}
+
+fn entries<T: Value>(body: &[u8]) -> Vec<T> {
+    body.chunks_exact(T::WIDTH).map(T::read).collect()
+}
+
+fn names_of(mut body: &[u8]) -> Option<Vec<InstrumentId>> {
+    let mut names = Vec::new();
+    while !body.is_empty() {
+        let (len, rest) = body.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+        names.push(InstrumentId::from_trusted(name)?);
+        body = rest;
+    }
+    Some(names)
+}
+
+/// Compares what the file says of itself with what the manifest says of it.
+fn check_pairs(path: &Path, metadata: &ParquetMetaData, kind: &SegmentKind) -> Result<(), SegmentError> {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    let found = |key: &str| {
+        let pair = pairs.into_iter().flatten().find(|pair| pair.key == key)?;
+        pair.value.clone()
+    };
+    for (key, wanted) in pairs_of(kind) {
+        let value = found(key).unwrap_or_else(|| "nothing".to_owned());
+        if key == LAYOUT_KEY && value != wanted {
+            return Err(SegmentError::Layout { path: path.to_owned(), found: value, known: LAYOUT });
+        }
+        if value != wanted {
+            let detail = format!("{key} is {value}, not {wanted} as in the manifest");
+            return Err(SegmentError::Damaged { path: path.to_owned(), detail });
+        }
+    }
+    Ok(())
+}
+
+fn groups_of(metadata: &ParquetMetaData, index: &SegmentIndexV1, kind: &SegmentKind) -> Option<Vec<Group>> {
+    let mut groups = Vec::with_capacity(metadata.num_row_groups());
+    let (mut row, mut page) = (0, 0);
+    let columns = VERSION + usize::from(kind.version.is_none());
+    for group in metadata.row_groups() {
+        let end = row + u64::try_from(group.num_rows()).ok()?;
+        let behind = if end == row { page } else { index.page_behind(end - 1) };
+        let begins = index.page(page)?.row == row && index.page(behind).is_none_or(|next| next.row == end);
+        if !begins || group.num_columns() != columns {
+            return None;
+        }
+        let chunks = group.columns().iter().map(Chunk::of).collect::<Option<_>>()?;
+        groups.push(Group { rows: row..end, pages: page..behind, chunks });
+        (row, page) = (end, behind);
+    }
+    (page == index.pages()).then_some(groups)
 }

@@ -11,7 +11,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes that share a checksum.
-pub(crate) const BLOCK: u64 = 16 * 1024;
+pub(crate) const BLOCK: u64 = 8 * 1024;
 
 /// Why a segment could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,16 @@ pub enum SegmentError {
         path: PathBuf,
         /// What it said.
         source: io::Error,
+    },
+    /// The file has another layout than this program reads.
+    #[error("{}: the file has layout {found}, this program reads layout {known}", path.display())]
+    Layout {
+        /// Which file.
+        path: PathBuf,
+        /// What the file says.
+        found: String,
+        /// What this program reads.
+        known: u32,
     },
     /// The file is not the one that was published.
     #[error("{}: damaged: {detail}", path.display())]
@@ -50,7 +60,7 @@ impl SegmentError {
     }
 }
 
-/// A file whose 16 KiB blocks have known checksums.
+/// A file whose 8 KiB blocks have known checksums.
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedFile {
     file: Arc<File>,
@@ -71,6 +81,24 @@ impl VerifiedFile {
     }
 
     fn read_verified(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let mut bytes = Vec::new();
+        let skip = self.read_blocks(start, length, &mut bytes)?;
+        Ok(Bytes::from(bytes).slice(skip..skip + length))
+    }
+
+    /// Reads a range through a buffer that is used again and again.
+    pub(crate) fn read_into<'a>(
+        &self,
+        start: u64,
+        length: usize,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], ParquetError> {
+        let skip = self.read_blocks(start, length, buffer)?;
+        Ok(buffer.get(skip..skip + length).unwrap_or_default())
+    }
+
+    /// Reads and verifies the blocks that hold a range; answers where in the buffer the range begins.
+    fn read_blocks(&self, start: u64, length: usize, buffer: &mut Vec<u8>) -> Result<usize, ParquetError> {
         let end = start.saturating_add(length as u64);
         if end > self.len {
             return Err(ParquetError::EOF(format!("bytes {start}..{end} of {}", self.len)));
@@ -78,23 +106,23 @@ impl VerifiedFile {
         let first = start / BLOCK;
         let from = first * BLOCK;
         let to = end.div_ceil(BLOCK).saturating_mul(BLOCK).min(self.len);
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
-        read_at(&self.file, &mut bytes, from).map_err(|e| ParquetError::External(Box::new(e)))?;
+        let bytes = buffer;
+        bytes.resize(usize::try_from(to - from).unwrap_or(0), 0);
+        read_at(&self.file, bytes, from).map_err(|e| ParquetError::External(Box::new(e)))?;
         let expected =
             usize::try_from(first).ok().and_then(|first| self.blocks.get(first..)).unwrap_or_default();
         let size = usize::try_from(BLOCK).unwrap_or(usize::MAX);
         for (number, (block, sum)) in bytes.chunks(size).zip(expected).enumerate() {
             if xxh3_64(block) != *sum {
                 let place = from + number as u64 * BLOCK;
-                let detail = format!("the checksum of the 16 KiB at byte {place} does not fit");
+                let detail = format!("the checksum of the 8 KiB at byte {place} does not fit");
                 return Err(ParquetError::External(Box::new(io::Error::new(
                     io::ErrorKind::InvalidData,
                     detail,
                 ))));
             }
         }
-        let skip = usize::try_from(start - from).unwrap_or(0);
-        Ok(Bytes::from(bytes).slice(skip..skip + length))
+        Ok(usize::try_from(start - from).unwrap_or(0))
     }
 }
 

@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
@@ -520,7 +520,13 @@ fn write(
         (0..rows)
             .map(|n| {
                 let day = TradingDay::from_days(i32::try_from(n).unwrap()).unwrap();
-                let bar = Bar::from_numbers(day.label(), day, [price + n as f64; 7]);
+                // Prices that repeat without a pattern, volumes that do not.
+                let mixed = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let random = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 20;
+                let close = price + (random % 40) as f64 / 4.0;
+                let volume = (random % 1_000_003) as f64 * 100.0;
+                let numbers = [close, close + 0.5, close - 0.5, close, volume, volume * close, 0.0];
+                let bar = Bar::from_numbers(day.label(), day, numbers);
                 let version = Version::from_raw(n as u64).unwrap();
                 VersionedBar { bar, version }
             })
@@ -564,8 +570,10 @@ fn columns(metadata: &ParquetMetaData) -> String {
             Some(other) => panic!("{other:?}"),
         };
         let encodings: Vec<Encoding> = column.encodings().collect();
-        let special = [Encoding::RLE_DICTIONARY, Encoding::DELTA_BINARY_PACKED];
+        let special = [Encoding::RLE_DICTIONARY, Encoding::BYTE_STREAM_SPLIT];
         let encoding = special.into_iter().find(|one| encodings.contains(one)).unwrap_or(Encoding::PLAIN);
+        let packed = if encoding == Encoding::RLE_DICTIONARY { "UNCOMPRESSED" } else { "LZ4_RAW" };
+        assert_eq!(column.compression().to_string(), packed, "{}", about.name());
         let others = [Encoding::RLE, Encoding::PLAIN, encoding];
         assert!(encodings.iter().all(|one| others.contains(one)), "{encodings:?}");
         let (name, physical) = (about.name(), column.column_type());
@@ -576,12 +584,8 @@ fn columns(metadata: &ParquetMetaData) -> String {
 
 fn pairs(metadata: &ParquetMetaData) -> String {
     let pairs = metadata.file_metadata().key_value_metadata().unwrap().iter();
-    let pairs: Vec<String> = pairs
-        .map(|pair| match pair.key.as_str() {
-            "ARROW:schema" => pair.key.clone(),
-            key => format!("{key}={}", pair.value.as_deref().unwrap()),
-        })
-        .collect();
+    let pairs: Vec<String> =
+        pairs.map(|pair| format!("{}={}", pair.key, pair.value.as_deref().unwrap())).collect();
     pairs.join(";")
 }
 
@@ -598,30 +602,42 @@ fn segments(v: &mut Vectors) {
     v.text("parquet.instrument.metadata", pairs(&metadata));
     let info = metadata.file_metadata();
     v.text("parquet.version", info.version());
-    let compressions: BTreeSet<String> =
-        metadata.row_group(0).columns().iter().map(|column| column.compression().to_string()).collect();
-    v.text("parquet.compression", compressions.into_iter().collect::<String>());
     assert_eq!(info.created_by().unwrap(), concat!("barkeeper ", env!("CARGO_PKG_VERSION")));
     let pages = metadata.page_index_for_row_group(0);
     let starts = pages.page_locations(3).unwrap().iter().map(|page| page.first_row_index.to_string());
     v.text("parquet.pages.open", starts.collect::<Vec<_>>().join(","));
+    // The index says where pages begin in their chunks, the file where they begin in the file.
+    let offsets: Vec<u32> = (0..2)
+        .flat_map(|page| {
+            let group = metadata.row_group(0);
+            let columns = group.columns().iter().enumerate();
+            let pages = &pages;
+            columns.map(move |(column, chunk)| {
+                let place = &pages.page_locations(column).unwrap()[page];
+                u32::try_from(place.offset - i64::try_from(chunk.byte_range().0).unwrap()).unwrap()
+            })
+        })
+        .collect();
     let mixed = SegmentKind { axis: Axis::Day, version: None, ..kind };
-    let (days, metadata) = write(&folder.path().join("b"), mixed, 20);
+    let (days, metadata) = write(&folder.path().join("b"), mixed, 400);
     v.text("parquet.day.columns", columns(&metadata));
     v.text("parquet.day.metadata", pairs(&metadata));
 
     let bytes = fs::read(folder.path().join("a")).unwrap();
-    let sums: Vec<u64> = bytes.chunks(16 * 1024).map(xxh3_64).collect();
-    assert_eq!(sums, uniform.index.blocks());
+    let sums: Vec<u64> = bytes.chunks(8 * 1024).map(xxh3_64).collect();
+    assert_eq!(sums, *uniform.index.blocks());
     assert_eq!(*blake3::hash(&bytes).as_bytes(), uniform.blake3);
     assert_eq!(hash_file(&folder.path().join("a")).unwrap(), uniform.blake3);
-    // Sums of blocks hang on the encoder's version, so the vector ends before them.
-    let sums = bincode::encode_to_vec(sums, bincode::config::standard()).unwrap();
+    let standard = bincode::config::standard();
+    let sums: Vec<u8> = sums.into_iter().flat_map(u64::to_le_bytes).collect();
+    let offsets: Vec<u8> = offsets.into_iter().flat_map(u32::to_le_bytes).collect();
+    let tail = bincode::encode_to_vec((offsets, sums), standard).unwrap();
+    // Offsets and sums of blocks hang on the version of LZ4, so the vector ends before them.
     let index = uniform.index.to_bytes(b"key");
-    let end = index.len() - 8 - sums.len();
-    assert_eq!(index[end..index.len() - 8], sums);
+    let end = index.len() - 8 - tail.len();
+    assert_eq!(index[end..index.len() - 8], tail);
     v.hex("index.instrument", &index[..end]);
-    assert_eq!((days.index.runs().len(), days.index.instruments().count()), (20, 0));
+    assert_eq!((days.index.runs().len(), days.index.instruments().count()), (400, 0));
     assert_eq!(
         days.index.runs()[1],
         RunV1 { start: 2, rows: 2, first: 86_400_000_000_000, last: 86_400_000_000_000 }
