@@ -35,6 +35,7 @@ mod pages;
 mod publication;
 mod readers;
 mod recover;
+mod replay;
 mod report;
 mod scan;
 mod seal;
@@ -55,6 +56,7 @@ pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use options::{OnCheck, StoreOptions};
+pub use replay::{Known, Replay, ReplayRequest};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,

@@ -9,6 +9,7 @@ pub mod guard;
 mod ledger;
 pub mod market;
 pub mod model;
+pub mod past;
 pub mod rng;
 pub mod seed;
 pub mod workload;

@@ -10,94 +10,17 @@
 )]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampNanosecondType};
 use arrow_array::{Array, RecordBatch, StringArray};
-use barkeeper::{ReadError, ScanOrder, ScanRequest, SealOptions, Snapshot, Store};
-use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, FixedClock, InstrumentId, Interval, OnConflict, SeriesKey, Timestamp,
-    TradeKind, scaled,
-};
-use barkeeper_tests::folder::{clock, options, scratch, turn};
+use barkeeper::{ReadError, ScanOrder, ScanRequest, Snapshot};
+use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradeKind, scaled};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::Model;
+use barkeeper_tests::past::Past;
 use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
-use barkeeper_tests::workload::Workload;
-use tempfile::TempDir;
-
-/// A store with a random past, and what it must hold.
-struct World {
-    dir: TempDir,
-    clock: Arc<FixedClock>,
-    store: Store,
-    model: Model,
-    market: Market,
-}
-
-impl World {
-    fn new(market: Market) -> Self {
-        let (dir, clock) = (scratch(), clock());
-        let store = Store::create(dir.path(), options(&clock)).unwrap();
-        Self { dir, clock, store, model: Model::default(), market }
-    }
-
-    fn commit(&mut self, seed: u64) {
-        let now = turn(&self.clock, 3);
-        let batch = Workload::new(self.market.clone(), seed).batch(&self.model);
-        let expected = self.model.apply(&batch, now);
-        assert_eq!(self.store.commit(batch).is_ok(), expected.is_ok());
-    }
-
-    fn seal(&mut self, rng: &mut Rng) {
-        let before = rng.chance(50).then(|| Market::day(rng.below(self.market.days)).label());
-        let interval = rng.chance(30).then(|| rng.pick(&self.market.kinds).0);
-        self.store.seal(&SealOptions { interval, before }, &mut |_, _| {}).unwrap();
-        self.model.fold(turn(&self.clock, 0));
-    }
-
-    fn import(&mut self, runs: &[(SeriesKey, Vec<Bar>)]) {
-        let now = turn(&self.clock, 3);
-        let born = runs.iter().map(|(series, bars)| BarRun::new(*series, bars.clone()).unwrap()).collect();
-        self.store.import_bars(born, Vec::new(), OnConflict::Replace).unwrap();
-        self.model.import(runs, OnConflict::Replace, now).unwrap();
-    }
-
-    /// Commits, seals and imports: hot and sealed rows, corrections and removals over each other.
-    fn live(&mut self, rng: &mut Rng, steps: usize) {
-        for _ in 0..steps {
-            match rng.below(12) {
-                0 => self.seal(rng),
-                1 => {
-                    let mut workload = Workload::new(self.market.clone(), rng.bits());
-                    let runs: Vec<_> = (0..rng.within(1, 6)).map(|_| workload.run(40)).collect();
-                    self.import(&runs);
-                }
-                _ => self.commit(rng.bits()),
-            }
-        }
-    }
-
-    /// More than 20,000 bars, which go straight to segments.
-    fn bulk(&mut self, interval: Interval, variant: usize) {
-        let bars = |instrument: &InstrumentId| {
-            let series = SeriesKey { interval, adjustment: AdjustmentTag::Raw, instrument: *instrument };
-            let moment = |number| {
-                if interval.is_daily_or_longer() {
-                    Market::moment(interval, number, 0)
-                } else {
-                    Market::moment(interval, 25 + number / 40, number % 40)
-                }
-            };
-            let bars = (0..310).map(|number| Market::bar(&series, moment(number), variant)).collect();
-            (series, BarRun::new(series, bars).unwrap().bars().to_vec())
-        };
-        let runs: Vec<_> = self.market.instruments.iter().map(bars).collect();
-        self.import(&runs);
-    }
-}
 
 /// What is asked for, as the model reads it.
 #[derive(Debug, Clone)]
@@ -289,7 +212,7 @@ fn any_request_gives_the_rows_of_the_model() {
     for round in 0..rounds(8, 200) as u64 {
         let mut rng = Rng::new(seed + round);
         let count = *rng.pick(&[6, 30, 72]);
-        let mut world = World::new(Market { days: rng.within(5, 60), ..Market::new(count) });
+        let mut world = Past::new(Market { days: rng.within(5, 60), ..Market::new(count) });
         for _ in 0..4 {
             world.live(&mut rng, 12);
             let snapshot = world.store.snapshot().unwrap();
@@ -307,7 +230,7 @@ fn imported_segments_overlap_and_are_scanned_on_both_axes() {
     let seed = seed("imported_segments_overlap_and_are_scanned_on_both_axes");
     for round in 0..rounds(1, 20) as u64 {
         let mut rng = Rng::new(seed + round);
-        let mut world = World::new(Market { days: 320, ..Market::new(72) });
+        let mut world = Past::new(Market { days: 320, ..Market::new(72) });
         for (interval, variant) in
             [(Interval::DAY, 1), (Interval::MINUTE, 1), (Interval::DAY, 2), (Interval::MINUTE, 0)]
         {
@@ -343,7 +266,7 @@ fn imported_segments_overlap_and_are_scanned_on_both_axes() {
 #[test]
 fn a_scan_outlives_its_snapshot_and_what_is_written_meanwhile() {
     let mut rng = Rng::new(seed("a_scan_outlives_its_snapshot_and_what_is_written_meanwhile"));
-    let mut world = World::new(Market { days: 40, ..Market::new(30) });
+    let mut world = Past::new(Market { days: 40, ..Market::new(30) });
     world.live(&mut rng, 60);
     world.seal(&mut rng);
     let request = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw).batch_rows(50).unit_rows(50);
@@ -375,7 +298,7 @@ fn a_scan_outlives_its_snapshot_and_what_is_written_meanwhile() {
 fn trade_records_are_scanned_in_either_order() {
     let seed = seed("trade_records_are_scanned_in_either_order");
     let mut rng = Rng::new(seed);
-    let mut world = World::new(Market { days: 20, ..Market::new(12) });
+    let mut world = Past::new(Market { days: 20, ..Market::new(12) });
     world.live(&mut rng, 150);
     let snapshot = world.store.snapshot().unwrap();
     let voided: BTreeSet<_> = world.model.trades.values().filter_map(|trade| trade.voids).collect();
@@ -436,7 +359,7 @@ fn trade_records_are_scanned_in_either_order() {
 
 #[test]
 fn a_column_that_is_none_is_named_with_those_there_are() {
-    let world = World::new(Market::new(3));
+    let world = Past::new(Market::new(3));
     let snapshot = world.store.snapshot().unwrap();
     let bars = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw).columns(["close", "price"]);
     let error = snapshot.scan(&bars).unwrap_err();

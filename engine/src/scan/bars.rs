@@ -17,8 +17,9 @@ use crate::snapshot::Snapshot;
 
 /// Rows that a unit of work aims at.
 const UNIT_ROWS: u64 = 131_072;
-/// Bytes of the rows of a window that is sorted by time, about; two windows are in memory at once.
-const WINDOW_BYTES: u64 = 96 * 1024 * 1024;
+/// Bytes of the rows of a window that is sorted by time, about. One window is in memory at a time: two of
+/// half the size would each decode the same pages again.
+const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
 /// Steps of time by which windows are cut.
 const STEPS: usize = 16_384;
 
@@ -39,10 +40,10 @@ impl BarScan {
         let plan = Arc::new(BarPlan::new(snapshot, kind, request)?);
         let units = plan.units(request);
         let (count, inner, shared) = (units.len(), request.threads, plan.clone());
-        // A window is large and read by several threads itself, so only one is read ahead.
+        // A window is large and read by several threads itself, so none is read ahead.
         let (threads, ahead) = match plan.way {
             _ if inner <= 1 => (0, 1),
-            Way::Windows | Way::Regrouped => (1, 1),
+            Way::Windows | Way::Regrouped => (0, 1),
             Way::Series | Way::Days => (if count > 1 { inner } else { 0 }, inner * 2),
         };
         let work = move |number: usize| {
@@ -109,7 +110,8 @@ impl BarPlan {
                 units
             }
             Way::Windows => {
-                let rows = WINDOW_BYTES / (20 + 8 * self.plain.len() as u64);
+                let bytes = WINDOW_BYTES / request.share.max(1);
+                let rows = bytes / (20 + 8 * self.plain.len() as u64);
                 let rows = request.unit_rows.unwrap_or(rows);
                 let windows = self.windows(&all, rows);
                 windows.into_iter().map(|(from, to)| Part { groups: all.clone(), from, to }).collect()

@@ -378,6 +378,9 @@ impl Builder<'_> {
             let column = self.column(place)?;
             self.block.columns.push(column);
         }
+        // Blocks of a window wait side by side.
+        self.block.keys.shrink_to_fit();
+        self.block.ts.shrink_to_fit();
         Ok(self.block)
     }
 

@@ -77,6 +77,8 @@ pub struct ScanRequest {
     pub(crate) with_void: bool,
     /// Rows of a unit of work, where a test makes them small.
     pub(crate) unit_rows: Option<u64>,
+    /// How many scans share the memory of one.
+    pub(crate) share: u64,
 }
 
 impl ScanRequest {
@@ -93,6 +95,7 @@ impl ScanRequest {
             threads: cores.min(4),
             with_void: false,
             unit_rows: None,
+            share: 1,
         }
     }
 
@@ -168,6 +171,12 @@ impl ScanRequest {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.clamp(1, MAX_THREADS);
+        self
+    }
+
+    /// Leaves memory for other scans that run beside it.
+    pub(crate) const fn share(mut self, scans: usize) -> Self {
+        self.share = scans as u64;
         self
     }
 

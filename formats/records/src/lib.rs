@@ -12,6 +12,7 @@ mod clock;
 mod factor;
 mod instrument;
 mod interval;
+mod known;
 pub mod limits;
 mod money;
 mod names;
