@@ -64,7 +64,7 @@ impl Files {
                 }
                 out.flush()?;
             }
-            Format::Json => output::json(out, &set)?,
+            Format::Json | Format::Jsonl => output::json(out, &set)?,
             Format::Csv => {
                 let mut rows = Rows::new(["file"]);
                 for file in &set.files {

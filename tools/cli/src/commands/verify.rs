@@ -57,7 +57,7 @@ fn print(report: &VerifyReport, context: &Context, out: Out<'_>) -> anyhow::Resu
                 output::rows(out, context.format, &findings(report))?;
             }
         }
-        Format::Csv => output::rows(out, context.format, &findings(report))?,
+        Format::Csv | Format::Jsonl => output::rows(out, context.format, &findings(report))?,
     }
     if report.findings.is_empty() {
         context.say("Everything that is stored was read, and all of it fits.");

@@ -2,6 +2,7 @@
 
 mod cell;
 mod rows;
+mod stream;
 
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 pub(crate) use cell::Cell;
 pub(crate) use rows::Rows;
+pub(crate) use stream::Stream;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -19,6 +21,8 @@ pub(crate) enum Format {
     Table,
     /// JSON; times in UTC (RFC 3339), numbers in their shortest exact form.
     Json,
+    /// JSON Lines: one object a line.
+    Jsonl,
     /// CSV with a header; values as in JSON.
     Csv,
 }
@@ -31,6 +35,7 @@ pub(crate) fn rows(out: &mut dyn Write, format: Format, rows: &Rows) -> io::Resu
     match format {
         Format::Table => rows.table(out)?,
         Format::Json => rows.json(out)?,
+        Format::Jsonl => rows.jsonl(out)?,
         Format::Csv => rows.csv(out)?,
     }
     // Words on stderr come behind the data that they are about.
@@ -41,7 +46,9 @@ pub(crate) fn rows(out: &mut dyn Write, format: Format, rows: &Rows) -> io::Resu
 pub(crate) fn record(out: &mut dyn Write, format: Format, record: &Record) -> io::Result<()> {
     match format {
         Format::Table => rows::record_table(out, record)?,
-        Format::Json => writeln!(out, "{}", rows::object(record.iter().map(|(name, cell)| (*name, cell))))?,
+        Format::Json | Format::Jsonl => {
+            writeln!(out, "{}", rows::object(record.iter().map(|(name, cell)| (*name, cell))))?;
+        }
         Format::Csv => {
             let mut one = Rows::new(record.iter().map(|(name, _)| *name));
             one.push(record.iter().map(|(_, cell)| cell.clone()));

@@ -66,6 +66,14 @@ impl Rows {
         writeln!(out, "]")
     }
 
+    /// One object a line.
+    pub(crate) fn jsonl(&self, out: &mut dyn Write) -> io::Result<()> {
+        for row in &self.rows {
+            writeln!(out, "{}", object(self.columns.iter().copied().zip(row)))?;
+        }
+        Ok(())
+    }
+
     /// A header and one line a row.
     pub(crate) fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(out);
@@ -78,7 +86,7 @@ impl Rows {
 }
 
 /// What the system said, so that a closed pipe is known as one.
-fn io_error(error: csv::Error) -> io::Error {
+pub(super) fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),

@@ -3,6 +3,7 @@
 mod day;
 mod delete;
 mod get;
+mod list;
 mod stats;
 
 use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, SeriesKey};
@@ -17,6 +18,7 @@ use crate::output::Cell;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bars {
     Get(get::Get),
+    List(list::List),
     Day(day::Day),
     Stats(stats::Stats),
     Delete(delete::Delete),
@@ -26,6 +28,7 @@ impl Bars {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::Get(command) => command.run(context, out),
+            Self::List(command) => command.run(context, out),
             Self::Day(command) => command.run(context, out),
             Self::Stats(command) => command.run(context, out),
             Self::Delete(command) => command.run(context, out),
