@@ -12,7 +12,7 @@ use crate::hot::{Hot, damaged_structure};
 use crate::options::StoreOptions;
 use crate::store::Store;
 
-type Hook = Box<dyn FnMut(usize, &'static str) -> bool + Send>;
+pub(crate) type Hook = Box<dyn FnMut(usize, &'static str) -> bool + Send>;
 
 /// What a test does at the steps of a publication.
 #[derive(Default)]
@@ -21,6 +21,10 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    pub(crate) fn set(&self, hook: Hook) {
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((hook, 0));
+    }
+
     pub(crate) fn step(&self, name: &'static str) -> Result<(), MaintenanceError> {
         // The hook may commit to the same store, so it is not called under the lock.
         let taken = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -48,7 +52,6 @@ impl Store {
 
     /// Calls `hook` at every step of a publication with the step's number and name; true cuts it off there.
     pub fn on_step(&self, hook: impl FnMut(usize, &'static str) -> bool + Send + 'static) {
-        let faults = &self.inner().faults;
-        *faults.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((Box::new(hook), 0));
+        self.inner().faults.set(Box::new(hook));
     }
 }

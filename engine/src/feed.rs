@@ -339,8 +339,12 @@ fn chain_at(snapshot: &Snapshot, head: &HeadV1, lsn: Lsn) -> ReadResult<Option<u
 
 impl ChangeFeed for Feed {
     fn identity(&self) -> Result<StoreIdentity, FeedError> {
-        let identity = self.inner.identity;
+        let identity = &self.inner.identity;
         Ok(StoreIdentity { store_id: identity.store_id, device: identity.device, epoch: identity.epoch })
+    }
+
+    fn kept_before(&self, lsn: Lsn) -> Result<Option<Lsn>, FeedError> {
+        Ok(self.inner.identity.kept_before(lsn.0).map(Lsn))
     }
 
     fn bounds(&self) -> Result<LogBounds, FeedError> {

@@ -11,6 +11,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod backup;
 mod commit;
 mod digests;
 mod error;
@@ -52,6 +53,11 @@ mod upkeep;
 mod verify;
 mod view;
 
+pub use backup::{
+    BackupError, BackupFile, BackupInfo, BackupManifest, BackupOptions, BackupReport, BackupRepository,
+    BackupTest, DatasetChange, FileKind, PruneReport, Pruned, RepositoryInfo, RestoreOptions, RestorePlan,
+    RestoreReport, Retention, TestOutcome, TestedBackup,
+};
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};

@@ -44,6 +44,11 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         }
     }
     let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };
+    // A restore that was cut off has changed nothing; whoever opens the store holds what it would lock.
+    match fs::remove_dir_all(dir.join(crate::backup::RESTORING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
     // Before anything new comes in: what goes to the trash now stays there for this run at least.
     empty_trash(dir, now).map_err(io)?;
     for part in [BARS, STAGING] {

@@ -336,6 +336,7 @@ fn prepare(hot: &Hot, options: &StoreOptions) -> ReadResult<IdentityV1> {
         device: 1,
         epoch: 1,
         created_ms: now.millis(),
+        restored: Vec::new(),
     };
     let head = HeadV1 { tail: NOTHING.0 + 1, version: Version::ZERO.raw(), ..HeadV1::default() };
     let txn = hot.begin_write().map_err(unwritten)?;

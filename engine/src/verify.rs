@@ -116,7 +116,7 @@ fn check_database(hot: &Hot, report: &mut VerifyReport) {
 }
 
 /// Decodes the values of a table, so that every checksum is computed.
-fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
+pub(crate) fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
     fn is<T: StoredRow>(key: &[u8], value: &[u8]) -> ReadResult<T> {
         Ok(T::from_bytes(key, value)?)
     }

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use barkeeper_storage::StoredRow;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, TableHandle as _, WriteTransaction,
+};
 
 use crate::error::{CommitError, CommitResult, ReadError, ReadResult, commit_error, read_error};
 use crate::tables::Tab;
@@ -161,6 +163,14 @@ impl ReadView {
             Self::Own(_) => Ok(()),
             Self::Shared(slot) => slot.opened().map(drop),
         }
+    }
+
+    /// The names of all tables that there are, known or not.
+    pub(crate) fn tables(&self) -> ReadResult<Vec<String>> {
+        self.opened(|opened| {
+            let tables = opened.txn.list_tables().map_err(read_error)?;
+            Ok(tables.map(|table| table.name().to_owned()).collect())
+        })
     }
 
     fn opened<R>(&self, read: impl FnOnce(&Opened) -> ReadResult<R>) -> ReadResult<R> {

@@ -48,6 +48,13 @@ pub enum Fork {
         /// The store's last commit.
         head: Lsn,
     },
+    /// The store was restored from a backup, and the target holds commits that the backup does not.
+    Restored {
+        /// Where the target stands.
+        there: Lsn,
+        /// The last commit that both have.
+        kept: Lsn,
+    },
     /// The target has another history up to the same place.
     OtherHistory {
         /// Where they were compared.

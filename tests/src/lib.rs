@@ -1,6 +1,7 @@
 //! Shared pieces of the tests that no crate can run alone: a disk that forgets, a model of the store,
 //! and the comparison of both.
 
+pub mod backups;
 pub mod digests;
 pub mod disk;
 pub mod examine;

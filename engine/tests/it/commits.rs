@@ -156,7 +156,8 @@ fn a_refused_conflict_says_how_many_and_by_how_much() {
 /// A store as a later version of the program might leave it.
 fn write_identity(folder: &std::path::Path, format: u32, layout: Option<u8>) {
     let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-    let identity = IdentityV1 { format, store_id: 7, device: 1, epoch: 1, created_ms: 0 };
+    let identity =
+        IdentityV1 { format, store_id: 7, device: 1, epoch: 1, created_ms: 0, restored: Vec::new() };
     let mut bytes = identity.to_bytes(b"identity");
     if let Some(layout) = layout {
         let body = bytes.len() - 8;

@@ -201,6 +201,14 @@ pub trait ChangeFeed: Send + Sync {
     /// `Store`.
     fn identity(&self) -> Result<StoreIdentity, FeedError>;
 
+    /// Whether a commit was lost when the store was restored from a backup: the last LSN before it that
+    /// the backup held. `None` for a commit that the store has, and for every one of a store that was
+    /// never restored.
+    ///
+    /// # Errors
+    /// `Store`.
+    fn kept_before(&self, lsn: Lsn) -> Result<Option<Lsn>, FeedError>;
+
     /// What the log holds.
     ///
     /// # Errors

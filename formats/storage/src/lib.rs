@@ -1,6 +1,7 @@
 //! Every byte that Barkeeper writes. `formats/FORMAT.md` draws the layouts.
 
 mod barrows;
+mod content;
 mod decode;
 mod encode;
 mod envelope;
@@ -25,6 +26,7 @@ mod verified;
 pub use barrows::{
     BarV1, NumberV1, RevisionV1, STATS_PER_PAGE, SeriesStat, StatsPageV1, TombstoneV1, VersionedBar,
 };
+pub use content::ContentHasher;
 pub use envelope::{Damage, StoredRow};
 pub use factorrow::{FactorV1, StoredFactor};
 pub use hash::{BarHasher, chain, checksum, row_hash};

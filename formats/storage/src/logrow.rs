@@ -178,8 +178,8 @@ impl DigestV1 {
 /// The newest store format that this program reads and writes.
 pub const STORE_FORMAT: u32 = 1;
 
-/// Who the store is; written once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+/// Who the store is; written once, and by each restore.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct IdentityV1 {
     /// The store's format; a program refuses one that is newer than its own.
     pub format: u32,
@@ -191,6 +191,17 @@ pub struct IdentityV1 {
     pub epoch: u64,
     /// When the store was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// Restores, oldest first: the epoch that each began, the last LSN that the backup held, and the LSN
+    /// behind which the epoch's commits begin. What was committed between the two is lost.
+    pub restored: Vec<[u64; 3]>,
+}
+
+impl IdentityV1 {
+    /// The last LSN before this one that was not lost; `None` where this one was not.
+    pub fn kept_before(&self, lsn: u64) -> Option<u64> {
+        let lost = |[_, kept, next]: &&[u64; 3]| *kept < lsn && lsn < *next;
+        self.restored.iter().filter(lost).map(|[_, kept, _]| *kept).min()
+    }
 }
 
 impl StoredRow for IdentityV1 {

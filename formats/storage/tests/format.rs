@@ -421,8 +421,9 @@ fn store_rows(v: &mut Vectors) {
         format: STORE_FORMAT,
         store_id: "01HK40ZEYG0000000000000001".parse::<TradeId>().unwrap().0,
         device: 1,
-        epoch: 1,
+        epoch: 2,
         created_ms: at("2024-01-02T07:30:00Z").millis(),
+        restored: vec![[2, 60, 1_000_000_000]],
     };
     v.row(["identity.key", "identity.value"], b"identity", &identity);
     let head = HeadV1 {

@@ -322,6 +322,10 @@ impl Inner {
 }
 
 impl ChangeFeed for MemoryFeed {
+    fn kept_before(&self, _lsn: Lsn) -> Result<Option<Lsn>, FeedError> {
+        Ok(None)
+    }
+
     fn identity(&self) -> Result<StoreIdentity, FeedError> {
         Ok(self.lock().identity)
     }

@@ -22,6 +22,14 @@ impl Replicator {
 
     pub(super) fn greet(&mut self) -> Result<Step, Trouble> {
         let identity = self.feed.identity()?;
+        // A restored store looks before it takes the stream: where the target holds what the store has
+        // lost, a person decides first, and whoever wrote there until then goes on.
+        if identity.epoch > 1
+            && !self.takeover
+            && let Some(remote) = self.sink.observe(identity.store_id)?
+        {
+            self.must_be_kept(remote.cursor.lsn)?;
+        }
         let mut memory = self.memory.load(identity.store_id)?;
         let claim = if let Some(claim) = self.claim.filter(|claim| claim.epoch == identity.epoch) {
             claim
@@ -56,6 +64,16 @@ impl Replicator {
         self.place(remote)
     }
 
+    /// Makes sure that no restore has lost the commit at which a target stands.
+    fn must_be_kept(&self, there: Lsn) -> Result<(), Trouble> {
+        let Some(kept) = self.feed.kept_before(there)? else { return Ok(()) };
+        let why = format!(
+            "the store was restored from a backup that ends at LSN {kept}, and the target holds commits up to \
+             LSN {there} that the backup does not have"
+        );
+        Err(Trouble::Quarantine { reason: QuarantineReason::Forked(Fork::Restored { there, kept }), why })
+    }
+
     /// Compares where the target stands with what the log knows.
     fn place(&mut self, mut remote: RemoteState) -> Result<Step, Trouble> {
         if self.copy_everything {
@@ -68,6 +86,7 @@ impl Replicator {
         self.head = bounds.head;
         let lsn = remote.cursor.lsn;
         self.at = remote.cursor;
+        self.must_be_kept(lsn)?;
         if lsn > bounds.head {
             let fork = Fork::Ahead { there: lsn, head: bounds.head };
             let why = format!("the target stands at LSN {lsn}, the store's last commit is {}", bounds.head);

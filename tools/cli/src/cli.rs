@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bars, demo, files, import, init, positions, publish, seal, snapshots, stats, sync, trades, verify,
+    backup, bars, demo, files, import, init, positions, publish, seal, snapshots, stats, sync, trades, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Sync(sync::Sync),
     Verify(verify::Verify),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Files(files::Files),
     Publish(publish::Publish),
     Stats(stats::Stats),
@@ -96,6 +98,7 @@ impl Command {
             Self::Seal(command) => command.run(context, out),
             Self::Sync(command) => command.run(context, out),
             Self::Verify(command) => command.run(context, out),
+            Self::Backup(command) => command.run(context, out),
             Self::Files(command) => command.run(context, out),
             Self::Publish(command) => command.run(context, out),
             Self::Stats(command) => command.run(context, out),

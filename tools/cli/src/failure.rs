@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
-use barkeeper::{CommitError, MaintenanceError, OpenError, ReadError};
-use barkeeper_host::{ConfigError, ImportError, StartError, SyncError, WalkError};
+use barkeeper::{BackupError, CommitError, MaintenanceError, OpenError, ReadError};
+use barkeeper_host::{BackupFailure, ConfigError, ImportError, StartError, SyncError, WalkError};
 
 use crate::exit::Exit;
 
@@ -62,6 +62,17 @@ fn exit_of(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<MaintenanceError>() {
         return Some(of_maintenance(error));
     }
+    if let Some(error) = cause.downcast_ref::<BackupError>() {
+        return Some(of_backup(error));
+    }
+    if let Some(error) = cause.downcast_ref::<BackupFailure>() {
+        return match error {
+            BackupFailure::Backup(error) => Some(of_backup(error)),
+            BackupFailure::Config(error) => Some(of_config(error)),
+            BackupFailure::Io { source, .. } => of_io(source),
+            _ => None,
+        };
+    }
     if let Some(error) = cause.downcast_ref::<ConfigError>() {
         return Some(of_config(error));
     }
@@ -114,6 +125,23 @@ fn of_maintenance(error: &MaintenanceError) -> Exit {
     }
 }
 
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        BackupError::NoRepository { .. }
+        | BackupError::NoBackup { .. }
+        | BackupError::NothingToUndo { .. } => Exit::NotFound,
+        BackupError::Busy { .. } => Exit::InUse,
+        BackupError::Open(error) => of_open(error),
+        BackupError::Read(error) => of_read(error),
+        BackupError::Commit(error) => of_commit(error),
+        BackupError::Maintenance(error) => of_maintenance(error),
+        _ if error.is_full() => Exit::DiskFull,
+        _ if error.is_damage() => Exit::Damaged,
+        BackupError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
+        _ => Exit::Findings,
+    }
+}
+
 fn of_config(error: &ConfigError) -> Exit {
     match error {
         ConfigError::NoTarget { .. } => Exit::NotFound,
@@ -158,6 +186,13 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
     if let Some(StartError::Store(OpenError::NotEmpty { .. })) = start {
         return Some("name a folder that is empty or does not exist yet".to_owned());
     }
+    let backup = error.chain().find_map(|cause| match cause.downcast_ref::<BackupFailure>() {
+        Some(BackupFailure::Backup(error)) => Some(error),
+        _ => cause.downcast_ref::<BackupError>(),
+    });
+    if let Some(hint) = backup.and_then(|error| backup_hint(error, &with_store)) {
+        return Some(hint);
+    }
     let text = match exit(error) {
         Exit::NotFound if matches!(start, Some(StartError::Store(_))) => {
             format!("`barkeeper init{with_store}` makes a store there")
@@ -174,6 +209,26 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
         _ => return conflict_hint(error),
     };
     Some(text)
+}
+
+fn backup_hint(error: &BackupError, with_store: &str) -> Option<String> {
+    Some(match error {
+        BackupError::NoRepository { .. } => {
+            format!(
+                "`barkeeper backup create{with_store}` makes one; --from DIR names another folder of backups"
+            )
+        }
+        BackupError::NoBackup { .. } => format!("`barkeeper backup list{with_store}` shows what there is"),
+        BackupError::OtherStore { .. } | BackupError::NotARepository { .. } => {
+            "name a folder of this store's own, such as a new one in it".to_owned()
+        }
+        BackupError::Busy { .. } => "wait until the other one is done".to_owned(),
+        BackupError::NothingToUndo { .. } => "there is nothing to put back".to_owned(),
+        BackupError::Missing { .. } | BackupError::Damaged { .. } => format!(
+            "nothing was changed; `barkeeper backup list{with_store}` shows the other backups, `barkeeper verify{with_store}` reads the store"
+        ),
+        _ => return None,
+    })
 }
 
 fn conflict_hint(error: &anyhow::Error) -> Option<String> {

@@ -12,6 +12,7 @@ use barkeeper_sync::Mode;
 use barkeeper_sync::sqlite::SqliteConfig;
 use serde::Deserialize;
 
+use crate::backup::BackupSettings;
 use crate::open_days;
 
 /// The file's name in the store's folder.
@@ -193,6 +194,8 @@ pub struct Config {
     pub account: Option<AccountId>,
     /// Where changes go, by name.
     pub targets: BTreeMap<TargetName, TargetConfig>,
+    /// Where backups go and which are kept.
+    pub backup: BackupSettings,
 }
 
 #[derive(Deserialize, Default)]
@@ -201,6 +204,7 @@ struct RawConfig {
     calendar: RawCalendar,
     defaults: RawDefaults,
     targets: BTreeMap<String, toml::Table>,
+    backup: BackupSettings,
 }
 
 #[derive(Deserialize, Default)]
@@ -248,7 +252,7 @@ impl Config {
             let config = target(raw, &key, path)?;
             targets.insert(read(path, &key, &name)?, config);
         }
-        Ok(Self { calendar, account, targets })
+        Ok(Self { calendar, account, targets, backup: raw.backup })
     }
 
     /// A target by name.

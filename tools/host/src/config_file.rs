@@ -29,6 +29,11 @@ account = "main"
 # kind = "sqlite"
 # path = "replica.sqlite"
 # mode = "replicate"    # or local-only, verify-only
+
+# Where backups go, best on another disk, and how many days they are kept.
+# [backup]
+# folder = "backups"
+# keep_days = 30
 "#;
 
 /// An opened configuration file. Nothing is written before [`ConfigFile::save`].

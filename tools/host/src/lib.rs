@@ -1,5 +1,6 @@
 //! Composition root: configuration, clock, imports, sync and the demo. The tools stand on this crate.
 
+mod backup;
 mod clock;
 mod config;
 mod config_file;
@@ -11,6 +12,10 @@ mod open_days;
 mod replace;
 mod sync;
 
+pub use backup::{
+    BackupFailure, BackupSettings, Restored, ScheduledBackup, backup_options, restore_backup,
+    scheduled_backup,
+};
 pub use clock::SystemClock;
 pub use config::{
     CONFIG_FILE, Config, ConfigError, TargetConfig, TargetKind, TargetName, TargetNameError, mode_name,

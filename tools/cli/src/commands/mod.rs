@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod backup;
 pub(crate) mod bars;
 pub(crate) mod demo;
 pub(crate) mod files;

@@ -1,0 +1,284 @@
+//! `Store::back_up`: a backup at one LSN, while writers go on.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::PoisonError;
+
+use barkeeper_records::{Lsn, Timestamp, Version};
+use barkeeper_storage::SegmentEntry;
+use serde::Serialize;
+
+use crate::backup::database::{content_of, copy_database};
+use crate::backup::error::{BackupError, at};
+use crate::backup::manifest::{BackupFile, BackupManifest, FORMAT, FileKind, backup_name, object_name};
+use crate::backup::repository::{
+    BackupRepository, FILES, MANIFESTS, PARTIAL, copy_hashed, hashed, need_space, number_of, replace,
+};
+use crate::commit::Task;
+use crate::error::missing;
+use crate::folder::{self, DATABASE, STAGING, TRASH};
+use crate::session::read_head;
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+
+/// How a backup is made.
+#[derive(Debug, Clone, Default)]
+pub struct BackupOptions {
+    /// Files of the store's folder that are no part of the store and are to be kept with it, such as
+    /// settings: relative to the folder. One that does not exist or lies outside is left out.
+    pub extras: Vec<PathBuf>,
+    /// Hard-links segments instead of copying them, where the repository lies on the store's volume. That
+    /// costs no space and protects from mistakes, but not from damage: the bytes are the same ones.
+    pub link: bool,
+}
+
+/// What a backup cost and holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupReport {
+    /// Its name.
+    pub name: String,
+    /// The last commit in it.
+    pub lsn: Lsn,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Its files.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// Length of the files that no backup had before.
+    pub new_bytes: u64,
+}
+
+type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// A creation under way.
+struct Creation<'a> {
+    repository: &'a BackupRepository,
+    link: bool,
+    done: u64,
+    total: u64,
+    new_bytes: u64,
+    progress: Progress<'a>,
+}
+
+impl Store {
+    /// Makes a backup of the store as it is now: everything in it is of one LSN, relaxed values
+    /// included. Writers and readers go on meanwhile. `progress` hears of bytes done and bytes in all.
+    ///
+    /// Every value's checksum and every new segment's BLAKE3 is verified on the way; the copy of the
+    /// database is checked whole. The backup is there when this returns, or not at all.
+    ///
+    /// # Errors
+    /// `OtherStore`, `NotARepository`, `Busy`, `NoSpace`, `Io`; `Read` and `Damaged` where the store itself
+    /// is damaged; `Commit` where relaxed values cannot be written.
+    pub fn back_up(
+        &self,
+        repository: &BackupRepository,
+        options: &BackupOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackupReport, BackupError> {
+        let inner = self.inner();
+        let identity = &inner.identity;
+        let store_id = format!("{:032x}", identity.store_id);
+        repository.prepare(&store_id)?;
+        let _lock = repository.lock_alone()?;
+        repository.clean_partial()?;
+        let earlier = repository.manifests()?;
+        let number = earlier.iter().map(|(name, read)| number_of(name, read)).max().unwrap_or(0) + 1;
+        repository.step("begun")?;
+
+        inner.submit(Task::Fold)?;
+        let snapshot = Snapshot::take(inner)?;
+        let head = read_head(snapshot.view())?;
+        let segments = inner.segments.manifest(snapshot.view())?;
+        let now = inner.options.clock.now();
+        let database = fs::metadata(self.folder().join(DATABASE)).map_or(0, |data| data.len());
+        let fresh = |entry: &&SegmentEntry| !repository.path(FILES, &object_of(entry)).exists();
+        let wanted: u64 = segments.entries.iter().filter(fresh).map(|entry| entry.bytes).sum();
+        if !options.link {
+            need_space(repository.folder(), database + wanted)?;
+        }
+        let (done, total) = (0, database + wanted);
+        let mut creation = Creation { repository, link: options.link, done, total, new_bytes: 0, progress };
+
+        let mut files = Vec::with_capacity(segments.entries.len() + 1);
+        let twin = same_state(&earlier, &store_id, identity.epoch, snapshot.lsn());
+        let (database, content) = creation.database(&snapshot, twin)?;
+        files.push(database);
+        repository.step("the database is there")?;
+        for entry in &segments.entries {
+            files.push(creation.segment(self.folder(), entry)?);
+        }
+        for extra in &options.extras {
+            files.extend(creation.extra(self.folder(), extra)?);
+        }
+        let folder = repository.folder().join(FILES);
+        folder::sync_dir(&folder).map_err(at(&folder))?;
+        repository.step("every file is there")?;
+
+        let targets = inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let acknowledged = targets.acknowledged.values().copied().max().unwrap_or_default();
+        drop(targets);
+        let manifest = BackupManifest {
+            format: FORMAT,
+            name: backup_name(number, now),
+            number,
+            at: now,
+            program: inner.options.program.clone(),
+            store_id,
+            store_format: identity.format,
+            epoch: identity.epoch,
+            lsn: snapshot.lsn(),
+            version: Version::from_raw(head.version).ok_or_else(|| missing("version"))?,
+            acknowledged,
+            content,
+            datasets: snapshot.datasets()?,
+            files,
+        };
+        replace(&repository.path(MANIFESTS, &format!("{}.json", manifest.name)), &manifest.to_bytes())?;
+        repository.step("the backup is there")?;
+        Ok(BackupReport {
+            lsn: manifest.lsn,
+            at: now,
+            files: manifest.files.len() as u64,
+            bytes: manifest.bytes(),
+            new_bytes: creation.new_bytes,
+            name: manifest.name,
+        })
+    }
+}
+
+/// An earlier backup of the same commit, whose database may be the very same.
+fn same_state<'a>(
+    earlier: &'a [crate::backup::repository::Listed],
+    store_id: &str,
+    epoch: u64,
+    lsn: Lsn,
+) -> Option<&'a BackupManifest> {
+    let readable = earlier.iter().rev().filter_map(|(_, read)| read.as_ref().ok());
+    readable.into_iter().find(|one| one.store_id == store_id && one.epoch == epoch && one.lsn == lsn)
+}
+
+fn object_of(entry: &SegmentEntry) -> String {
+    object_name(FileKind::Segment, &hex(&entry.blake3))
+}
+
+pub(crate) fn hex(hash: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*hash).to_hex().to_string()
+}
+
+impl Creation<'_> {
+    fn advance(&mut self, bytes: u64) {
+        self.done += bytes;
+        (self.progress)(self.done.min(self.total), self.total);
+    }
+
+    /// The copy of the database; that of an earlier backup where nothing has changed since.
+    fn database(
+        &mut self,
+        snapshot: &Snapshot,
+        twin: Option<&BackupManifest>,
+    ) -> Result<(BackupFile, String), BackupError> {
+        if let Some(twin) = twin
+            && let Some(file) = twin.files.iter().find(|file| file.kind == FileKind::Database)
+            && self.has(file)
+            && content_of(snapshot)? == twin.content
+        {
+            return Ok((file.clone(), twin.content.clone()));
+        }
+        let partial = self.repository.path(PARTIAL, DATABASE);
+        let content = copy_database(snapshot, &partial, &mut |bytes| self.advance(bytes))?;
+        self.repository.step("the database is copied")?;
+        let (bytes, blake3) = hashed(&partial)?;
+        let file = BackupFile { path: DATABASE.to_owned(), kind: FileKind::Database, bytes, blake3 };
+        self.keep(&partial, &file)?;
+        Ok((file, content))
+    }
+
+    fn segment(&mut self, store: &Path, entry: &SegmentEntry) -> Result<BackupFile, BackupError> {
+        let file = BackupFile {
+            path: entry.path(),
+            kind: FileKind::Segment,
+            bytes: entry.bytes,
+            blake3: hex(&entry.blake3),
+        };
+        if self.has(&file) {
+            return Ok(file);
+        }
+        // A file that was replaced meanwhile waits elsewhere until nobody needs it.
+        let places = [
+            PathBuf::from(&file.path),
+            Path::new(TRASH).join(entry.file_name()),
+            Path::new(STAGING).join(entry.file_name()),
+        ];
+        let place = places.iter().map(|place| store.join(place)).find(|place| place.is_file());
+        let place = place.ok_or_else(|| BackupError::Missing { path: store.join(&file.path) })?;
+        let partial = self.repository.path(PARTIAL, &entry.file_name());
+        let found = if self.link && fs::hard_link(&place, &partial).is_ok() {
+            hashed(&partial)?
+        } else {
+            copy_hashed(&place, &partial, &mut |_| {})?
+        };
+        self.repository.step("a segment is copied")?;
+        if found != (file.bytes, file.blake3.clone()) {
+            let detail = "its BLAKE3 is not the published one; no backup was made".to_owned();
+            return Err(BackupError::Damaged { path: place, detail });
+        }
+        self.keep(&partial, &file)?;
+        self.advance(file.bytes);
+        Ok(file)
+    }
+
+    fn extra(&mut self, store: &Path, path: &Path) -> Result<Option<BackupFile>, BackupError> {
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(None);
+        }
+        let from = store.join(path);
+        match fs::metadata(&from) {
+            Ok(data) if data.is_file() => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&from)(error)),
+            _ => return Ok(None),
+        }
+        let partial = self.repository.path(PARTIAL, "extra");
+        let (bytes, blake3) = copy_hashed(&from, &partial, &mut |_| {})?;
+        let parts: Vec<String> =
+            path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+        let file = BackupFile { path: parts.join("/"), kind: FileKind::Extra, bytes, blake3 };
+        if self.has(&file) {
+            fs::remove_file(&partial).map_err(at(&partial))?;
+        } else {
+            self.keep(&partial, &file)?;
+        }
+        Ok(Some(file))
+    }
+
+    /// Whether the content is there already, whole by its length; `verify` reads it.
+    fn has(&self, file: &BackupFile) -> bool {
+        let place = self.repository.path(FILES, &file.object());
+        fs::metadata(place).is_ok_and(|data| data.is_file() && data.len() == file.bytes)
+    }
+
+    /// Gives a finished content its name.
+    fn keep(&mut self, partial: &Path, file: &BackupFile) -> Result<(), BackupError> {
+        let place = self.repository.path(FILES, &file.object());
+        folder::rename_durably(partial, &place).map_err(at(&place))?;
+        self.new_bytes += file.bytes;
+        self.repository.step("a file is kept")
+    }
+}
+
+/// Which backups name each content.
+pub(crate) fn users<'a>(
+    manifests: impl Iterator<Item = &'a BackupManifest>,
+) -> HashMap<String, (u64, HashSet<&'a str>)> {
+    let mut users: HashMap<String, (u64, HashSet<&str>)> = HashMap::new();
+    for manifest in manifests {
+        for file in &manifest.files {
+            let entry = users.entry(file.object()).or_insert_with(|| (file.bytes, HashSet::new()));
+            entry.1.insert(&manifest.name);
+        }
+    }
+    users
+}

@@ -1,0 +1,126 @@
+//! A restored store is a new incarnation of itself: its targets can tell it from the one that went on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use barkeeper_records::{Lsn, Timestamp, Version};
+use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, StoredRow, chain};
+use redb::{Database, ReadableDatabase, ReadableTable as _, TableError};
+
+use crate::backup::error::{BackupError, redb_at};
+use crate::error::{OpenError, ReadError, ReadResult, missing, read_error};
+use crate::hot::open_error;
+use crate::tables::{HEAD, IDENTITY, Tab};
+
+/// LSNs of a new incarnation begin behind the next multiple of this: above everything that the former one
+/// can have shown to a target, known or not.
+pub(crate) const LSN_STEP: u64 = 1_000_000_000;
+
+/// What is known of the incarnations before the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Known {
+    /// The highest epoch.
+    pub(crate) epoch: u64,
+    /// The highest LSN committed or acknowledged.
+    pub(crate) lsn: Lsn,
+    /// The highest version.
+    pub(crate) version: Version,
+}
+
+impl Known {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            epoch: self.epoch.max(other.epoch),
+            lsn: self.lsn.max(other.lsn),
+            version: self.version.max(other.version),
+        }
+    }
+}
+
+/// Where a store that nobody has open stands; `None` where its database cannot be read.
+///
+/// # Errors
+/// `Open` where another process has it.
+pub(crate) fn standing(dir: &Path, file: &Path) -> Result<Option<Known>, BackupError> {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let db = Database::open(file).map_err(|error| open_error(dir, error))?;
+        Ok::<_, OpenError>(read_standing(&db).ok())
+    }));
+    match read {
+        Ok(Ok(standing)) => Ok(standing),
+        Ok(Err(error @ OpenError::InUse { .. })) => Err(error.into()),
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
+}
+
+fn read_standing(db: &Database) -> ReadResult<Known> {
+    let txn = db.begin_read().map_err(read_error)?;
+    let meta = txn.open_table(Tab::Meta.definition()).map_err(read_error)?;
+    let bytes = |key: &'static [u8]| -> ReadResult<Vec<u8>> {
+        let value = meta.get(key).map_err(read_error)?;
+        Ok(value.ok_or_else(|| missing("store identity"))?.value().to_vec())
+    };
+    let identity = IdentityV1::from_bytes(IDENTITY, &bytes(IDENTITY)?)?;
+    let head = HeadV1::from_bytes(HEAD, &bytes(HEAD)?)?;
+    let mut acknowledged = 0;
+    match txn.open_table(Tab::Targets.definition()) {
+        Ok(targets) => {
+            for entry in targets.iter().map_err(read_error)? {
+                let (key, value) = entry.map_err(read_error)?;
+                acknowledged = acknowledged.max(NumberOfV1::from_bytes(key.value(), value.value())?.value);
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(read_error(error)),
+    }
+    let version = Version::from_raw(head.version).ok_or_else(|| missing("version"))?;
+    Ok(Known { epoch: identity.epoch, lsn: Lsn(head.lsn.max(acknowledged)), version })
+}
+
+/// Makes the store in a database file, which nobody uses yet, a new incarnation. Answers its epoch and the
+/// LSN behind which its commits begin.
+///
+/// The change log is emptied: what it holds was shipped by the former incarnation, and targets that lag
+/// are brought up by digest.
+pub(crate) fn begin_incarnation(
+    file: &Path,
+    known: Known,
+    now: Timestamp,
+) -> Result<(u64, Lsn), BackupError> {
+    let changed = catch_unwind(AssertUnwindSafe(|| renew(file, known, now)));
+    let damaged =
+        || BackupError::Damaged { path: file.to_owned(), detail: "a page does not decode".to_owned() };
+    changed.unwrap_or_else(|_| Err(damaged()))
+}
+
+fn renew(file: &Path, known: Known, now: Timestamp) -> Result<(u64, Lsn), BackupError> {
+    let wrong = |error: redb::Error| redb_at(file, error);
+    let db = Database::open(file).map_err(|e| wrong(e.into()))?;
+    let txn = db.begin_write().map_err(|e| wrong(e.into()))?;
+    let begun = {
+        let mut meta = txn.open_table(Tab::Meta.definition()).map_err(|e| wrong(e.into()))?;
+        let bytes = |key: &'static [u8]| -> Result<Vec<u8>, BackupError> {
+            let value = meta.get(key).map_err(|e| wrong(e.into()))?;
+            Ok(value.ok_or_else(|| missing("store identity"))?.value().to_vec())
+        };
+        let old = IdentityV1::from_bytes(IDENTITY, &bytes(IDENTITY)?).map_err(ReadError::from)?;
+        let head = HeadV1::from_bytes(HEAD, &bytes(HEAD)?).map_err(ReadError::from)?;
+        let epoch = known.epoch.max(old.epoch) + 1;
+        let lsn = (known.lsn.0.max(head.lsn) / LSN_STEP + 1) * LSN_STEP;
+        let mut restored = old.restored.clone();
+        restored.push([epoch, head.lsn, lsn]);
+        // Two restores of one backup must not look alike to a target.
+        let which = format!("{epoch} {} {}", now.nanos(), std::process::id());
+        let chain = chain(head.chain, lsn, which.as_bytes());
+        let version = head.version.max(known.version.raw());
+        let head = HeadV1 { lsn, chain, version, tail: lsn + 1, tail_chain: chain, log_bytes: 0, ..head };
+        let identity = IdentityV1 { epoch, restored, ..old };
+        for (key, value) in [(IDENTITY, identity.to_bytes(IDENTITY)), (HEAD, head.to_bytes(HEAD))] {
+            meta.insert(key, value.as_slice()).map_err(|e| wrong(e.into()))?;
+        }
+        (epoch, Lsn(lsn))
+    };
+    txn.delete_table(Tab::Log.definition()).map_err(|e| wrong(e.into()))?;
+    txn.commit().map_err(|e| wrong(e.into()))?;
+    Ok(begun)
+}

@@ -1,0 +1,26 @@
+//! Backups: made at one LSN while the store is in use, tested by restoring them, removed by rules that
+//! never take the last good one, restored whole or not at all.
+
+mod create;
+mod database;
+mod error;
+mod incarnation;
+mod list;
+mod manifest;
+mod prune;
+mod repository;
+mod restore;
+mod summary;
+mod swap;
+mod test;
+
+pub use create::{BackupOptions, BackupReport};
+pub use error::BackupError;
+pub use list::{BackupInfo, RepositoryInfo};
+pub use manifest::{BackupFile, BackupManifest, FileKind};
+pub use prune::{PruneReport, Pruned, Retention};
+pub use repository::BackupRepository;
+pub use restore::{DatasetChange, RestoreOptions, RestorePlan, RestoreReport};
+pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};
+
+pub(crate) use swap::RESTORING;

@@ -1,0 +1,154 @@
+//! Replacing the store of a folder: the former one is kept aside, and renaming `store.redb` is the moment
+//! at which the new one counts.
+//!
+//! Segments are never changed and their names are never given twice, so those of both stores may lie side
+//! by side: until the rename the former store has all of its files and some that it does not name.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use barkeeper_records::Timestamp;
+
+use crate::backup::error::{BackupError, at};
+use crate::backup::incarnation::{Known, standing};
+use crate::backup::manifest::stamp;
+use crate::backup::repository::copy_hashed;
+use crate::backup::restore::{MARKER, files_below, make_parent, sync_folders};
+use crate::error::OpenError;
+use crate::folder::{self, BARS, DATABASE, STAGING, SUMS};
+
+/// Where the new store is built, inside the folder.
+pub(crate) const RESTORING: &str = "restoring";
+/// Where the former one is put together, inside `restoring/`.
+const BEFORE: &str = "before";
+const SAFETY_COPY: &str = "before-restore-";
+
+/// Folders of a store that are kept aside by the segments in them.
+const KEPT: [&str; 4] = [BARS, "ticks", "market_trades", STAGING];
+
+/// The names of former states in a store's folder: `before-restore-0001-20261121T003235Z`.
+pub(crate) struct SafetyCopy;
+
+impl SafetyCopy {
+    fn all(dir: &Path) -> Result<Vec<(u64, PathBuf)>, BackupError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir).map_err(at(dir))? {
+            let entry = entry.map_err(at(dir))?;
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(SAFETY_COPY));
+            let number = rest.and_then(|rest| rest.split('-').next()?.parse().ok());
+            found.extend(number.map(|number| (number, entry.path())));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The newest one, by its number.
+    pub(crate) fn last(dir: &Path) -> Result<PathBuf, BackupError> {
+        let last = Self::all(dir)?.pop();
+        last.map(|(_, path)| path).ok_or_else(|| BackupError::NothingToUndo { path: dir.to_owned() })
+    }
+
+    /// The place of the next one.
+    pub(crate) fn next(dir: &Path, now: Timestamp) -> Result<PathBuf, BackupError> {
+        let number = Self::all(dir)?.last().map_or(0, |(number, _)| *number) + 1;
+        Ok(dir.join(format!("{SAFETY_COPY}{number:04}-{}", stamp(now))))
+    }
+}
+
+/// Locks the database of a folder, as every process does that opens it; `None` where there is none.
+fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
+    let path = dir.join(DATABASE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }.into())
+        }
+        Err(TryLockError::Error(source)) => Err(BackupError::Io { path, source }),
+    }
+}
+
+/// The right to replace the store of a folder: nobody can open it meanwhile.
+pub(crate) struct Swap {
+    dir: PathBuf,
+    /// The former database, locked; `None` where there is none.
+    lock: Option<File>,
+}
+
+impl Swap {
+    pub(crate) fn begin(dir: &Path) -> Result<Self, BackupError> {
+        Ok(Self { dir: dir.to_owned(), lock: lock(dir)? })
+    }
+
+    /// Where the former store stands; `None` where there is none, or none that can be read.
+    pub(crate) fn former(&mut self) -> Result<Option<Known>, BackupError> {
+        if self.lock.take().is_none() {
+            return Ok(None);
+        }
+        let found = standing(&self.dir, &self.dir.join(DATABASE))?;
+        self.lock = lock(&self.dir)?;
+        Ok(found)
+    }
+
+    /// Puts what was built in place of what is there. Answers where that is kept from now on.
+    pub(crate) fn finish(
+        self,
+        building: &Path,
+        aside: &Path,
+        step: &dyn Fn(&'static str) -> Result<(), BackupError>,
+    ) -> Result<Option<PathBuf>, BackupError> {
+        let kept = self.lock.is_some();
+        if kept {
+            let before = building.join(BEFORE);
+            self.set_aside(&before)?;
+            step("the former state is gathered")?;
+            folder::rename_durably(&before, aside).map_err(at(aside))?;
+            step("the former state is kept")?;
+        }
+        for file in files_below(building)? {
+            let relative = file.strip_prefix(building).unwrap_or(&file);
+            if relative != Path::new(DATABASE) && relative != Path::new(MARKER) {
+                let place = self.dir.join(relative);
+                folder::rename_durably(&file, &place).map_err(at(&place))?;
+                step("a file is in its place")?;
+            }
+        }
+        // The sums of the former database would refuse an older one; they are made again where they are missing.
+        let sums = self.dir.join(SUMS);
+        match fs::remove_file(&sums) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
+            _ => {}
+        }
+        step("the sums are gone")?;
+        let place = self.dir.join(DATABASE);
+        // Windows renames over no file that is held; whoever opens the store now makes the rename fail.
+        let held = if cfg!(windows) { None } else { self.lock };
+        folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
+        drop(held);
+        step("the store is in its place")?;
+        fs::remove_dir_all(building).map_err(at(building))?;
+        Ok(kept.then(|| aside.to_owned()))
+    }
+
+    /// Gathers what is there: links where the system has them, which cost no space.
+    fn set_aside(&self, to: &Path) -> Result<(), BackupError> {
+        let mut files = vec![self.dir.join(DATABASE)];
+        for part in KEPT {
+            let part = self.dir.join(part);
+            files.extend(folder::segment_files(&part).map_err(at(&part))?.into_iter().map(|(path, _)| path));
+        }
+        for file in files {
+            let place = to.join(file.strip_prefix(&self.dir).unwrap_or(&file));
+            make_parent(&place)?;
+            if fs::hard_link(&file, &place).is_err() {
+                copy_hashed(&file, &place, &mut |_| {})?;
+            }
+        }
+        sync_folders(to)
+    }
+}

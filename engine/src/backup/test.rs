@@ -1,0 +1,221 @@
+//! Testing a backup: it is restored into a scratch folder, opened, verified, and compared with its
+//! manifest. A backup that was never restored is a hope.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use barkeeper_records::{Lsn, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::backup::database::content_of;
+use crate::backup::error::{BackupError, at};
+use crate::backup::manifest::{BackupManifest, FileKind};
+use crate::backup::repository::{
+    BackupRepository, FILES, MANIFESTS, PARTIAL, TESTS, copy_hashed, hashed, need_space, number_of, replace,
+};
+use crate::backup::restore::{make_parent, same};
+use crate::options::StoreOptions;
+use crate::report::VerifyReport;
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+
+/// What came out when a backup was tested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was restored, opened and read whole, and it is what was backed up.
+    Verified,
+    /// It cannot be restored, or what was restored is not what was backed up.
+    Failed {
+        /// The file that is to blame, inside the repository or inside the store.
+        file: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It could not be tried; that says nothing of the backup.
+    Inconclusive {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A test of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TestedBackup {
+    /// Which backup.
+    pub name: String,
+    /// When it was tested.
+    pub at: Timestamp,
+    /// The last commit in it; 0 where its manifest cannot be read.
+    pub lsn: Lsn,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// What the restored store's own verification read; `None` where it did not come to that.
+    pub read: Option<VerifyReport>,
+    /// Whether the outcome was written down in the repository.
+    pub remembered: bool,
+}
+
+/// What is known of the tests of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupTest {
+    /// When it was last tested.
+    pub at: Timestamp,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// When it was last found good; `None` where it was found bad since.
+    pub verified_at: Option<Timestamp>,
+    /// BLAKE3 of the manifest that was tested: another one was not.
+    pub manifest: String,
+}
+
+impl BackupRepository {
+    /// Restores a backup (`latest`, a number or a name) into a scratch folder of the repository, opens it,
+    /// reads everything, and compares digests and contents with the manifest. The outcome is remembered in
+    /// the repository. Takes as much space as the backup's database, and where links are not possible as
+    /// all of it.
+    ///
+    /// # Errors
+    /// `NoRepository`, `NoBackup`, `Busy`; everything else is an outcome.
+    pub fn verify(
+        &self,
+        backup: &str,
+        options: StoreOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<TestedBackup, BackupError> {
+        let _lock = self.lock_shared()?;
+        let (name, read) = self.asked(backup)?;
+        let now = options.clock.now();
+        let lsn = read.as_ref().map_or(Lsn(0), |manifest| manifest.lsn);
+        let scratch = self.path(PARTIAL, &format!("test-{name}-{}", std::process::id()));
+        let tried = read.and_then(|manifest| self.try_out(&manifest, &scratch, options, progress));
+        // What cannot be removed now is removed by the next creation.
+        drop(fs::remove_dir_all(&scratch));
+        let (outcome, read) = match tried {
+            Ok((outcome, read)) => (outcome, Some(read)),
+            Err(error) => (self.judge(&error, &scratch), None),
+        };
+        let mut tested = TestedBackup { name, at: now, lsn, outcome, read, remembered: false };
+        tested.remembered = self.remember(&tested).is_ok();
+        Ok(tested)
+    }
+
+    fn asked(&self, backup: &str) -> Result<crate::backup::repository::Listed, BackupError> {
+        let number: Option<u64> = backup.parse().ok();
+        let found = self.manifests()?.into_iter().rev().find(|(name, read)| {
+            backup == "latest" || name == backup || number.is_some_and(|n| number_of(name, read) == n)
+        });
+        found.ok_or_else(|| BackupError::NoBackup { name: backup.to_owned(), path: self.folder().to_owned() })
+    }
+
+    fn try_out(
+        &self,
+        manifest: &BackupManifest,
+        scratch: &Path,
+        options: StoreOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Outcome, VerifyReport), BackupError> {
+        self.present(manifest)?;
+        fs::create_dir_all(scratch).map_err(at(scratch))?;
+        let of_kind = |kind| manifest.files.iter().filter(move |file| file.kind == kind);
+        need_space(scratch, of_kind(FileKind::Database).map(|file| file.bytes).sum())?;
+        let total = manifest.bytes() * 2;
+        let mut done = 0;
+        for file in &manifest.files {
+            let (from, to) = (self.path(FILES, &file.object()), scratch.join(&file.path));
+            make_parent(&to)?;
+            let linked = file.kind == FileKind::Segment && fs::hard_link(&from, &to).is_ok();
+            let found = if linked { hashed(&from)? } else { copy_hashed(&from, &to, &mut |_| {})? };
+            same(&from, file, &found)?;
+            done += file.bytes;
+            progress(done, total);
+        }
+        let half = manifest.bytes();
+        let read = Store::verify(
+            scratch,
+            StoreOptions { background: false, ..options.clone() },
+            &mut |done, all| {
+                progress(half + half / all.max(1) * done.min(all), total);
+            },
+        )?;
+        if let Some(first) = read.findings.first() {
+            let detail = format!("{} ({} findings)", first.detail, read.findings.len());
+            return Ok((Outcome::Failed { file: first.place.clone(), detail }, read));
+        }
+        let store = Store::open(scratch, StoreOptions { background: false, ..options })?;
+        let snapshot = Snapshot::take(store.inner())?;
+        let differs = |detail: &str| Outcome::Failed {
+            file: format!("{MANIFESTS}/{}.json", manifest.name),
+            detail: detail.to_owned(),
+        };
+        let outcome = if snapshot.lsn() != manifest.lsn {
+            differs("it names another LSN than the database")
+        } else if snapshot.datasets()? != manifest.datasets {
+            differs("it names other digests than the database")
+        } else if content_of(&snapshot)? != manifest.content {
+            differs("it names other contents than the database")
+        } else {
+            Outcome::Verified
+        };
+        Ok((outcome, read))
+    }
+
+    /// What an error says of the backup: that it is bad, or nothing.
+    fn judge(&self, error: &BackupError, scratch: &Path) -> Outcome {
+        let why = || Outcome::Inconclusive { why: error.to_string() };
+        let gone = self.must_exist().is_err();
+        match error {
+            _ if gone || error.is_full() => why(),
+            BackupError::Damaged { path, detail } => {
+                Outcome::Failed { file: self.shown(path), detail: detail.clone() }
+            }
+            BackupError::Missing { path } => {
+                Outcome::Failed { file: self.shown(path), detail: "it is missing".to_owned() }
+            }
+            BackupError::Io { path, source } if !path.starts_with(scratch) => {
+                Outcome::Failed { file: self.shown(path), detail: source.to_string() }
+            }
+            _ if error.is_damage() => {
+                Outcome::Failed { file: crate::folder::DATABASE.to_owned(), detail: error.to_string() }
+            }
+            _ => why(),
+        }
+    }
+
+    /// A path inside the repository.
+    fn shown(&self, path: &Path) -> String {
+        let inside: PathBuf = path.strip_prefix(self.folder()).unwrap_or(path).to_owned();
+        let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+        if inside.is_absolute() { inside.display().to_string() } else { parts.join("/") }
+    }
+
+    fn manifest_hash(&self, name: &str) -> Result<String, BackupError> {
+        Ok(hashed(&self.path(MANIFESTS, &format!("{name}.json")))?.1)
+    }
+
+    /// What is known of a backup's tests; `None` where it was never tested as it is now.
+    pub(crate) fn test_of(&self, name: &str) -> Option<BackupTest> {
+        let bytes = fs::read(self.path(TESTS, &format!("{name}.json"))).ok()?;
+        let test: BackupTest = serde_json::from_slice(&bytes).ok()?;
+        (self.manifest_hash(name).ok()? == test.manifest).then_some(test)
+    }
+
+    fn remember(&self, tested: &TestedBackup) -> Result<(), BackupError> {
+        let before = self.test_of(&tested.name).and_then(|test| test.verified_at);
+        let test = BackupTest {
+            at: tested.at,
+            outcome: tested.outcome.clone(),
+            verified_at: match tested.outcome {
+                Outcome::Verified => Some(tested.at),
+                Outcome::Failed { .. } => None,
+                Outcome::Inconclusive { .. } => before,
+            },
+            manifest: self.manifest_hash(&tested.name)?,
+        };
+        let text = serde_json::to_string_pretty(&test).unwrap_or_default() + "\n";
+        replace(&self.path(TESTS, &format!("{}.json", tested.name)), text.as_bytes())
+    }
+}

@@ -1,0 +1,55 @@
+//! `barkeeper backup create`: makes a backup while the store is in use.
+
+use std::path::PathBuf;
+
+use barkeeper_host::backup_options;
+use clap::Args;
+
+use super::time;
+use crate::cli::Out;
+use crate::context::{Context, shown};
+use crate::exit::Exit;
+use crate::output::{self, Cell, Format};
+use crate::progress::Progress;
+
+/// Make a backup: everything of one moment, and nothing twice
+///
+/// Segments that an earlier backup has are not copied again. What is copied is verified on the way.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Where backups are kept, best on another disk [default: `folder` below [backup] in barkeeper.toml, else backups/ in the store]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Hard-link segments instead of copying them: no space, but no protection from damaged bytes
+    #[arg(long)]
+    link: bool,
+}
+
+impl Create {
+    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        let opened = context.open()?;
+        let folder = opened.store.folder();
+        let repository = opened.config.backup.repository(folder, self.to.as_deref());
+        let options = backup_options(folder, self.link)?;
+        let bar = Progress::new(context, "bytes");
+        let report = opened.store.back_up(&repository, &options, &mut |done, all| bar.set(done, all))?;
+        drop(bar);
+        if context.format == Format::Json {
+            output::json(out, &report)?;
+            return Ok(Exit::Done);
+        }
+        let record = vec![
+            ("backup", Cell::text(&report.name)),
+            ("folder", Cell::text(repository.folder().display())),
+            ("at", time(report.at, opened.config.calendar.zone())),
+            ("lsn", Cell::Count(report.lsn.0)),
+            ("files", Cell::Count(report.files)),
+            ("bytes", Cell::Count(report.bytes)),
+            ("new_bytes", Cell::Count(report.new_bytes)),
+        ];
+        output::record(out, context.format, &record)?;
+        let from = self.to.as_ref().map_or_else(String::new, |to| format!(" --from {}", shown(to)));
+        context.say(format_args!("`barkeeper backup verify{from}` tests that it can be restored."));
+        Ok(Exit::Done)
+    }
+}

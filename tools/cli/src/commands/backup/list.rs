@@ -1,0 +1,52 @@
+//! `barkeeper backup list`: every backup, what it costs, how its last test went.
+
+use clap::Args;
+
+use super::{From, tested, time};
+use crate::cli::Out;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{self, Cell, Format, Rows};
+
+/// List the backups, oldest first
+///
+/// `own_bytes` is what removing the backup gives back: what no other one needs.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    from: From,
+}
+
+impl List {
+    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        let (repository, config) = self.from.open(context)?;
+        let all = repository.list()?;
+        if context.format == Format::Json {
+            output::json(out, &all)?;
+            return Ok(Exit::Done);
+        }
+        let zone = config.calendar.zone();
+        let mut rows =
+            Rows::new(["backup", "at", "lsn", "files", "bytes", "own_bytes", "tested", "tested_at"]);
+        for one in &all {
+            rows.push([
+                Cell::text(&one.name),
+                Cell::maybe(one.at, |at| time(at, zone)),
+                Cell::maybe(one.lsn, |lsn| Cell::Count(lsn.0)),
+                Cell::Count(one.files),
+                Cell::Count(one.bytes),
+                Cell::Count(one.own_bytes),
+                tested(one.tested.as_ref()),
+                Cell::maybe(one.tested.as_ref(), |test| time(test.at, zone)),
+            ]);
+        }
+        output::rows(out, context.format, &rows)?;
+        for one in all.iter().filter(|one| one.damaged.is_some()) {
+            context.warn(one.damaged.as_deref().unwrap_or_default());
+        }
+        if all.is_empty() {
+            context.say("There are no backups yet; `barkeeper backup create` makes one.");
+        }
+        Ok(Exit::Done)
+    }
+}

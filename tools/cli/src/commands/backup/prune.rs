@@ -1,0 +1,73 @@
+//! `barkeeper backup prune`: removes old backups.
+
+use barkeeper_host::SystemClock;
+use barkeeper_records::Clock as _;
+use clap::Args;
+
+use super::From;
+use crate::cli::Out;
+use crate::context::{Context, agree, counted};
+use crate::exit::Exit;
+use crate::output::{self, Cell, Format, Rows};
+
+/// Remove old backups, and the contents that no backup needs any more
+///
+/// Kept are those of the last 30 days, or what --keep-days and --keep-last say; always the newest one and the
+/// last one that was found good. Ages follow the times that backups were made at, in which no gap counts for
+/// more than 7 days: a clock that jumps removes next to nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    from: From,
+    /// Keep those that are not older than so many days
+    #[arg(long, value_name = "DAYS")]
+    keep_days: Option<u32>,
+    /// Keep so many of the newest, however old
+    #[arg(long, value_name = "COUNT")]
+    keep_last: Option<u32>,
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Prune {
+    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        let (repository, config) = self.from.open(context)?;
+        let rules = config.backup.retention(self.keep_days, self.keep_last);
+        let mut report = repository.prune(&rules, SystemClock.now(), true)?;
+        let mut done = false;
+        if !self.dry_run && (report.removed > 0 || report.files > 0) {
+            let question = format!("{} would be removed.", counted(report.removed, "backup"));
+            if report.removed > 0 && !agree(&question, self.yes)? {
+                return Ok(Exit::Findings);
+            }
+            report = repository.prune(&rules, SystemClock.now(), false)?;
+            done = true;
+        }
+        if context.format == Format::Json {
+            output::json(out, &report)?;
+        } else {
+            let mut rows = Rows::new(["backup", "kept", "why"]);
+            for one in &report.backups {
+                rows.push([Cell::text(&one.name), Cell::Bool(one.kept), Cell::text(one.why)]);
+            }
+            output::rows(out, context.format, &rows)?;
+        }
+        let verb = if done || self.dry_run && report.removed == 0 { "removed" } else { "to remove" };
+        context.say(format_args!(
+            "{} and {} {verb}, {} bytes.",
+            counted(report.removed, "backup"),
+            counted(report.files, "file"),
+            report.bytes
+        ));
+        for name in &report.unreadable {
+            context.warn(format_args!(
+                "the manifest of {name} cannot be read: no file is removed as long as it lies there"
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,163 @@
+//! `barkeeper backup restore`: a backup becomes the store.
+
+use std::path::{Path, PathBuf};
+
+use barkeeper::{RestoreOptions, RestorePlan};
+use barkeeper_host::{Restored, SystemClock, restore_backup, store_options};
+use barkeeper_records::Clock as _;
+use clap::Args;
+
+use super::{From, time};
+use crate::cli::Out;
+use crate::context::{Context, PROGRAM, shown};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{self, Cell, Format, Rows};
+use crate::progress::Progress;
+
+/// Put a backup in place of the store, or into another folder
+///
+/// Everything is copied beside and checked before anything changes; killed at any moment, the store is the old
+/// one or the restored one. What it replaces is kept, and the command that brings it back is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Which: a name, a number, or latest
+    #[arg(required_unless_present = "undo")]
+    backup: Option<String>,
+    #[command(flatten)]
+    from: From,
+    /// The folder to restore into [default: the store's own]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Restore into a folder that is not empty
+    #[arg(long)]
+    force: bool,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Put back what the last restore has replaced
+    #[arg(long, conflicts_with_all = ["backup", "force", "dry_run"])]
+    undo: bool,
+}
+
+impl Restore {
+    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+        let into = match &self.to {
+            Some(folder) => folder.clone(),
+            None => context.folder()?,
+        };
+        let (repository, config) = self.from.open(context)?;
+        let Some(backup) = self.backup.as_ref().filter(|_| !self.undo) else {
+            let kept = repository.undo_restore(&into, SystemClock.now())?;
+            let kept_cell = Cell::maybe(kept.as_ref(), |kept| Cell::text(kept.display()));
+            let record = vec![("into", Cell::text(into.display())), ("former_state", kept_cell)];
+            output::record(out, context.format, &record)?;
+            context.say("The state before the last restore is back.");
+            self.say_undo(kept.as_deref(), context);
+            return Ok(Exit::Done);
+        };
+        if self.dry_run {
+            let plan = repository.plan_restore(backup, &into, store_options(&config, PROGRAM))?;
+            print_plan(&plan, config.calendar.zone(), context, out)?;
+            return Ok(Exit::Done);
+        }
+        let bar = Progress::new(context, "bytes");
+        let options = RestoreOptions { force: self.force };
+        let done = restore_backup(&repository, backup, &into, options, &mut |at, all| bar.set(at, all));
+        drop(bar);
+        let restored = done.map_err(|error| match error {
+            barkeeper_host::BackupFailure::Backup(barkeeper::BackupError::NotEmpty { path }) if path == into => {
+                Failure::new(Exit::Findings, format!("{} is not empty", path.display()))
+                    .hint("--dry-run shows what would change; --force restores and keeps the former state aside")
+                    .into()
+            }
+            other => anyhow::Error::from(other),
+        })?;
+        self.print(&restored, context, out)?;
+        Ok(Exit::Done)
+    }
+
+    fn print(&self, restored: &Restored, context: &Context, out: Out<'_>) -> anyhow::Result<()> {
+        let report = &restored.report;
+        if context.format == Format::Json {
+            output::json(out, restored)?;
+        } else {
+            let record = vec![
+                ("backup", Cell::text(&report.backup)),
+                ("into", Cell::text(report.into.display())),
+                ("lsn", Cell::Count(report.lsn.0)),
+                ("epoch", Cell::Count(report.epoch)),
+                ("next_lsn", Cell::Count(report.next_behind.0 + 1)),
+                ("files", Cell::Count(report.files)),
+                ("bytes", Cell::Count(report.bytes)),
+                ("former_state", Cell::maybe(report.safety_copy.as_ref(), |kept| Cell::text(kept.display()))),
+            ];
+            output::record(out, context.format, &record)?;
+        }
+        let store = self.store_option(context);
+        for target in &restored.switched_off {
+            context.say(format_args!(
+                "Target {target} is switched off (local-only): the store that was backed up may still send to it. \
+                 If this one goes on: barkeeper sync mode {target} replicate{store}"
+            ));
+        }
+        if restored.switched_off.is_empty() && !restored.targets.is_empty() {
+            context.say(format_args!(
+                "Targets that hold newer commits are not touched before you decide: `barkeeper sync run{store}` tells."
+            ));
+        }
+        self.say_undo(report.safety_copy.as_deref(), context);
+        Ok(())
+    }
+
+    fn say_undo(&self, kept: Option<&Path>, context: &Context) {
+        if let Some(kept) = kept {
+            let to = self
+                .to
+                .as_ref()
+                .map_or_else(|| self.store_option(context), |to| format!(" --to {}", shown(to)));
+            context.say(format_args!(
+                "The former state is kept in {}; remove it when you no longer need it.\nundo: barkeeper backup restore --undo{to}",
+                shown(kept)
+            ));
+        }
+    }
+
+    /// `--store DIR` where the command line named one.
+    fn store_option(&self, context: &Context) -> String {
+        let named = self.to.as_deref().map(Path::to_owned).or_else(|| context.folder().ok());
+        named.map_or_else(String::new, |folder| format!(" --store {}", shown(&folder)))
+    }
+}
+
+fn print_plan(plan: &RestorePlan, zone: &'static str, context: &Context, out: Out<'_>) -> anyhow::Result<()> {
+    if context.format == Format::Json {
+        output::json(out, plan)?;
+        return Ok(());
+    }
+    let mut rows = Rows::new(["what", "now", "then", "same"]);
+    rows.push([
+        Cell::text("lsn"),
+        Cell::maybe(plan.lsn_now, |lsn| Cell::Count(lsn.0)),
+        Cell::Count(plan.lsn_then.0),
+        Cell::Bool(plan.lsn_now == Some(plan.lsn_then)),
+    ]);
+    for one in &plan.datasets {
+        rows.push([
+            Cell::text(&one.dataset),
+            Cell::maybe(one.now, Cell::Count),
+            Cell::Count(one.then),
+            Cell::maybe(one.same, Cell::Bool),
+        ]);
+    }
+    output::rows(out, context.format, &rows)?;
+    if let Some(why) = &plan.unreadable {
+        context.warn(format_args!("what is stored now cannot be read: {why}"));
+    }
+    context.say(format_args!(
+        "Nothing was changed. {} was made at {}.",
+        plan.backup,
+        time(plan.at, zone).for_people()
+    ));
+    Ok(())
+}
