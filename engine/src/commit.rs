@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use barkeeper_records::{
@@ -13,16 +12,17 @@ use barkeeper_records::{
 };
 use barkeeper_storage::{NumberOfV1, RequestOrderV1, RequestV1, keys};
 
-use crate::error::{CommitError, CommitResult, ReadError, commit_error, missing};
+use crate::error::{CommitError, CommitResult, NOTHING, ReadError, missing};
 use crate::import::ImportPlan;
 use crate::ops_bars::check_size;
+use crate::pages::Cause;
 use crate::report::Receipt;
 use crate::session::{Joined, Session, read_head};
-use crate::store::Inner;
+use crate::store::{Inner, load_targets};
 use crate::tables::Tab;
 use crate::tails::Touch;
 use crate::upkeep::Upkeep;
-use crate::view::{View, WriteTables};
+use crate::view::{ReadView, View, WriteTables};
 
 /// Something to be done in a write transaction.
 pub(crate) enum Task {
@@ -38,6 +38,8 @@ pub(crate) enum Task {
     },
     /// Only what waits in memory: relaxed values, acknowledgements.
     Fold,
+    /// Nothing: who reads waits until the database is opened anew.
+    Mend,
 }
 
 enum State {
@@ -114,34 +116,85 @@ impl Inner {
 
     fn run_group(&self, group: Vec<Waiting>) {
         let (tasks, slots): (Vec<Task>, Vec<Arc<Slot>>) = group.into_iter().unzip();
-        let answers = if self.failed.load(Ordering::SeqCst) {
-            Err(CommitError::Read(ReadError::Reopen))
-        } else {
+        let reading = tasks.iter().all(|task| matches!(task, Task::Mend));
+        let answers = self.make_ready(reading).and_then(|()| {
+            if reading {
+                let nothing = Receipt { lsn: NOTHING, outcomes: Vec::new(), changed: false, replayed: false };
+                return Ok(slots.iter().map(|_| Ok(nothing.clone())).collect());
+            }
             // A panic of redb on a damaged page must not leave those who wait without an answer.
             let group = catch_unwind(AssertUnwindSafe(|| self.commit_group(tasks)));
             group.unwrap_or_else(|_| {
-                self.failed.store(true, Ordering::SeqCst);
-                Err(CommitError::Failed { detail: "a page of the database does not decode".to_owned() })
+                Err(CommitError::NotStored { detail: "a page of the database does not decode".to_owned() })
             })
-        };
+        });
+        let missed = |answer: &CommitResult<Receipt>| matches!(answer, Err(CommitError::Read(_)));
+        if answers
+            .as_ref()
+            .map_or_else(|error| matches!(error, CommitError::Read(_)), |all| all.iter().any(missed))
+        {
+            self.hot.look_again(true);
+        }
         match answers {
             Ok(answers) => {
                 for (slot, answer) in slots.iter().zip(answers) {
                     slot.set(State::Done(answer));
                 }
             }
-            Err(first) => {
-                let mut first = Some(first);
-                for slot in &slots {
-                    // One failure is everybody's; the error itself cannot be copied.
-                    let error = first.take().unwrap_or(CommitError::Read(ReadError::Reopen));
+            Err(error) => {
+                // One failure is everybody's; not every error can be copied.
+                let mut rest: Vec<_> = slots.iter().skip(1).map(|_| again(&error)).collect();
+                rest.insert(0, error);
+                for (slot, error) in slots.iter().zip(rest) {
                     slot.set(State::Done(Err(error)));
                 }
             }
         }
     }
 
+    /// Opens the database anew where redb has given up on it. Unless it is only to be read, a disk that took no writes
+    /// must take them now.
+    fn make_ready(&self, reading: bool) -> CommitResult<()> {
+        if self.hot.must_reopen() {
+            self.hot.reopen(&self.options).map_err(|source| ReadError::Io { source })?;
+            self.recall();
+        }
+        let Some(cause) = self.hot.read_only().filter(|_| !reading) else { return Ok(()) };
+        self.hot.try_to_write(&self.options).map_err(|_| not_stored(Some(&cause)))?;
+        self.recall();
+        Ok(())
+    }
+
+    /// Opens the database anew behind a group that failed. Answers why it failed, and whether anything of it
+    /// can still become durable.
+    fn undone(&self, sure: bool) -> CommitError {
+        let cause = self.hot.cause();
+        let reopened = self.hot.reopen(&self.options).is_ok();
+        if reopened {
+            self.recall();
+        }
+        if sure || (reopened && self.hot.read_only().is_none()) {
+            return not_stored(cause.as_ref());
+        }
+        let unknown = || "the database gave up".to_owned();
+        CommitError::Failed { detail: cause.map_or_else(unknown, |cause| cause.to_string()) }
+    }
+
+    /// Brings what is kept in memory to what the database says.
+    fn recall(&self) {
+        self.segments.forget();
+        let known = self.hot.begin_read().and_then(|txn| load_targets(&ReadView::new(txn)));
+        let Ok(mut known) = known else { return };
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, lsn) in &mut known {
+            *lsn = targets.acknowledged.get(name).copied().unwrap_or_default().max(*lsn);
+        }
+        targets.acknowledged = known;
+        targets.dirty = true;
+    }
+
     fn commit_group(&self, tasks: Vec<Task>) -> CommitResult<Vec<CommitResult<Receipt>>> {
+        let before = self.hot.synced();
         let txn = self.hot.begin_write()?;
         let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner).clone();
         let extremes = self.overlay.now();
@@ -169,6 +222,11 @@ impl Inner {
             }
             tables.is_spoiled()
         };
+        if self.hot.has_failed() {
+            // Nothing of it has reached the header, which is all that leads to it.
+            drop(txn);
+            return Err(self.undone(true));
+        }
         if spoiled {
             for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
                 let detail = "another batch of the same commit met damage".to_owned();
@@ -176,14 +234,23 @@ impl Inner {
             }
         }
         if spoiled || !written {
-            txn.abort().map_err(commit_error)?;
+            if txn.abort().is_err() {
+                self.hot.distrust();
+            }
+            if spoiled {
+                self.recall();
+            }
             return Ok(answers);
         }
         let touched = self.take_tails(&joined);
         self.turnover.begin(&joined);
-        if let Err(error) = txn.commit() {
-            self.failed.store(true, Ordering::SeqCst);
-            return Err(commit_error(error));
+        if !matches!(catch_unwind(AssertUnwindSafe(|| txn.commit())), Ok(Ok(()))) {
+            self.hot.distrust();
+            // Behind its sync a commit is durable, whatever redb could not do after it.
+            if self.hot.synced() <= before {
+                self.turnover.undone(&joined);
+                return Err(self.undone(false));
+            }
         }
         self.overlay.forget(&extremes);
         self.put_tails_back(touched);
@@ -249,6 +316,24 @@ impl Inner {
     }
 }
 
+/// Why a group is not stored.
+fn not_stored(cause: Option<&Cause>) -> CommitError {
+    match cause {
+        Some(cause) if cause.is_full() => CommitError::DiskFull,
+        Some(cause) => CommitError::NotStored { detail: cause.to_string() },
+        None => CommitError::NotStored { detail: "the database gave up".to_owned() },
+    }
+}
+
+/// The error of a group for another one of its batches.
+fn again(error: &CommitError) -> CommitError {
+    match error {
+        CommitError::DiskFull => CommitError::DiskFull,
+        CommitError::Failed { detail } => CommitError::Failed { detail: detail.clone() },
+        other => CommitError::NotStored { detail: other.to_string() },
+    }
+}
+
 struct Taken {
     series: SeriesKey,
     lsn: Lsn,
@@ -297,7 +382,7 @@ impl<'a, 'txn> Context<'a, 'txn> {
                 }
                 vec![Outcome::Done]
             }
-            Task::Fold => Vec::new(),
+            Task::Fold | Task::Mend => Vec::new(),
         };
         finish(session, outcomes, joined, written)
     }

@@ -146,8 +146,8 @@ pub enum ReadError {
         /// Which series.
         series: SeriesKey,
     },
-    /// A commit failed earlier, and the store must be reopened before it can be read again.
-    #[error("an earlier input or output error closed the store: open it again")]
+    /// An input or output error ended the snapshot. The database was opened anew: take another snapshot.
+    #[error("an input or output error ended the snapshot: take another one")]
     Reopen,
 }
 
@@ -273,13 +273,15 @@ pub enum CommitError {
     /// What is stored could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A commit failed in the middle: whether it is stored will be known when the store is opened again.
-    #[error("the commit failed, and the store must be opened again: {detail}")]
+    /// A commit failed in the middle, and the disk takes no writes that would take it back: it is not there while this
+    /// process lives, and may be there when the store is opened after its end. A request id makes a retry harmless.
+    #[error("the commit failed, and the disk takes no writes: {detail}")]
     Failed {
         /// What the database said.
         detail: String,
     },
-    /// Another batch of the same commit met damage: nothing of this one is stored, and it may be given again.
+    /// The disk failed, or another batch of the same commit met damage: nothing of this one is stored, and it may be given
+    /// again.
     #[error("nothing of the batch is stored: {detail}")]
     NotStored {
         /// What was met.
@@ -372,7 +374,7 @@ impl From<OpenError> for MaintenanceError {
 pub(crate) fn read_error(error: impl Into<redb::Error>) -> ReadError {
     match error.into() {
         redb::Error::Io(source) => ReadError::Io { source },
-        redb::Error::PreviousIo => ReadError::Reopen,
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => ReadError::Reopen,
         other => ReadError::Damaged { detail: other.to_string() },
     }
 }

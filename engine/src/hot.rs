@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
@@ -13,7 +13,7 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBa
 use crate::error::{CommitError, CommitResult, OpenError, ReadError, ReadResult, commit_error, read_error};
 use crate::folder;
 use crate::options::StoreOptions;
-use crate::pages::PageFile;
+use crate::pages::{Cause, PageFile};
 
 /// The open database of a store.
 pub(crate) struct Hot {
@@ -22,6 +22,10 @@ pub(crate) struct Hot {
     pages: Arc<PageFile>,
     /// Whether all of it was checked when it was opened.
     checked: bool,
+    /// Whether it must be opened anew, whatever the file says.
+    lost: AtomicBool,
+    /// Why the disk takes no writes.
+    why: Mutex<Option<Cause>>,
 }
 
 impl Hot {
@@ -72,7 +76,13 @@ impl Hot {
         };
         let checked = pages.is_learning();
         pages.serve();
-        Ok(Self { db: RwLock::new(Some(db)), pages, checked })
+        Ok(Self {
+            db: RwLock::new(Some(db)),
+            pages,
+            checked,
+            lost: AtomicBool::new(false),
+            why: Mutex::default(),
+        })
     }
 
     pub(crate) fn begin_read(&self) -> ReadResult<ReadTransaction> {
@@ -83,6 +93,102 @@ impl Hot {
     pub(crate) fn begin_write(&self) -> CommitResult<WriteTransaction> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         db.as_ref().ok_or(CommitError::Read(ReadError::Reopen))?.begin_write().map_err(commit_error)
+    }
+
+    /// Whether the database must be opened anew before it is used: redb got an error, or keeps pages that could
+    /// not be read and now can.
+    pub(crate) fn must_reopen(&self) -> bool {
+        self.look_again(false);
+        self.has_failed() || self.lost.load(Ordering::SeqCst)
+    }
+
+    /// Looks whether pages that could not be read can be read now; `eager` for who has just missed one.
+    pub(crate) fn look_again(&self, eager: bool) {
+        if self.pages.can_read_again(eager) {
+            self.distrust();
+        }
+    }
+
+    /// Whether redb got an error and refuses all work.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.pages.has_failed()
+    }
+
+    /// Notes that redb's state in memory is not to be trusted.
+    pub(crate) fn distrust(&self) {
+        self.lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Why commits fail at present.
+    pub(crate) fn read_only(&self) -> Option<Cause> {
+        if !self.pages.is_read_only() {
+            return None;
+        }
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// redb's first error.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.pages.cause()
+    }
+
+    /// The newest transaction that is durable.
+    pub(crate) fn synced(&self) -> u64 {
+        self.pages.synced()
+    }
+
+    /// Opens the database anew over the same file, whose lock stays where it is. A commit that failed is taken away
+    /// first, and all that was acknowledged is there. Whoever still reads from the old one gets an error. Where the disk takes no
+    /// writes, what it holds can be read ([`Self::read_only`] says why no more).
+    ///
+    /// # Errors
+    /// What the operating system says, where the database cannot be read either; the next call tries again.
+    pub(crate) fn reopen(&self, options: &StoreOptions) -> Result<(), io::Error> {
+        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let why = self.pages.cause();
+        self.lost.store(true, Ordering::SeqCst);
+        let old = slot.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(old))));
+        let mut opened = match self.pages.roll_back() {
+            Ok(()) => self.open_again(options),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &opened {
+            let why = why.unwrap_or_else(|| Cause::of(error));
+            *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            self.pages.go_read_only();
+            opened = self.open_again(options);
+        }
+        *slot = Some(opened?);
+        self.pages.serve();
+        self.lost.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Leaves the read-only state, if the disk takes writes again.
+    pub(crate) fn try_to_write(&self, options: &StoreOptions) -> Result<(), io::Error> {
+        self.pages.probe()?;
+        self.reopen(options)
+    }
+
+    fn open_again(&self, options: &StoreOptions) -> io::Result<Database> {
+        let mut builder = builder(options);
+        builder.set_repair_callback(|session| {
+            // The root that was confirmed does not verify: the pages are damaged, and an older root would lose
+            // what was acknowledged.
+            if (0.2..0.5).contains(&session.progress()) {
+                session.abort();
+            }
+        });
+        let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(self.pages.hold())));
+        match opened {
+            Ok(Ok(db)) => Ok(db),
+            Ok(Err(DatabaseError::Storage(redb::StorageError::Io(error)))) => Err(error),
+            Ok(Err(error)) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a page of the database does not decode"))
+            }
+        }
     }
 
     /// Whether every page was checked when the database was opened.

@@ -93,6 +93,11 @@ impl SegmentCache {
         Ok(loaded)
     }
 
+    /// Forgets the newest manifest: it may be that of a commit that failed.
+    pub(crate) fn forget(&self) {
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
     /// An open segment.
     pub(crate) fn segment(&self, view: &impl View, entry: &SegmentEntry) -> ReadResult<Arc<Segment>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

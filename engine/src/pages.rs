@@ -10,9 +10,16 @@
 //! all others go on. While a database is opened it is an error at once, so that redb never takes a damaged
 //! page for a torn commit that it may roll back.
 //!
-//! redb's own hold on the file ([`Pages`]) can be replaced without letting the file or its lock go.
+//! redb's own hold on the file ([`Pages`]) can be replaced without letting the file or its lock go. Before the
+//! next one opens the database, the file is put back to what the last confirmed sync covered
+//! ([`PageFile::roll_back`]): after a sync that failed nobody knows what the disk kept of the writes before it,
+//! and a second sync that succeeds says nothing about them, because the system may have dropped them. The header
+//! is all that leads to anything newer, so the old header and one sync that is confirmed take the failed commit
+//! away for good. Where the disk takes no writes at all, the header that redb writes when it opens a database
+//! stays in memory, and the database can be read and not written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Bound;
@@ -23,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};
 use redb::{BackendError, StorageBackend};
 
+use crate::error::ReadError;
 use crate::folder;
 use crate::options::OnCheck;
 
@@ -38,6 +46,16 @@ const PAGE: u64 = PAGE_BYTES as u64;
 
 type LockRange = (Bound<u64>, Bound<u64>);
 
+thread_local! {
+    /// Why this thread was last handed a page that no reader accepts.
+    static MISSED: RefCell<Option<ReadError>> = const { RefCell::new(None) };
+}
+
+/// Why this thread was last handed a page that no reader accepts; forgets it.
+pub(crate) fn take_missed() -> Option<ReadError> {
+    MISSED.with_borrow_mut(Option::take)
+}
+
 /// The file, its sums, and what went wrong with it.
 pub(crate) struct PageFile {
     file: Box<dyn StorageBackend>,
@@ -50,6 +68,10 @@ pub(crate) struct PageFile {
     serving: AtomicBool,
     /// Whether redb got an error, after which it refuses all work.
     failed: AtomicBool,
+    /// Whether there are pages that could not be read.
+    unread: AtomicBool,
+    /// Whether the disk takes no writes, and the header that redb writes stays in memory.
+    read_only: AtomicBool,
     notes: Mutex<Notes>,
     /// Whether an empty file becomes a new database.
     may_be_new: bool,
@@ -66,14 +88,40 @@ struct Notes {
     synced: Vec<u8>,
     /// Ranges of bytes that redb has locked.
     held: Vec<LockRange>,
-    /// Pages that do not fit their sums, by their first byte.
-    damaged: BTreeSet<u64>,
     /// Reads that failed, by first byte, with their length.
     unreadable: BTreeMap<u64, usize>,
+    /// How often it was asked whether they can be read again.
+    asked: u64,
+    /// The first error since redb has its present hold.
+    cause: Option<Cause>,
     /// Why the file is refused.
     refused: Option<String>,
     /// Bytes that were learned, and how many of them a progress function has heard of.
     learned: (u64, u64),
+}
+
+/// What the operating system said.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause {
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl Cause {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        Self { kind: error.kind(), text: error.to_string() }
+    }
+
+    /// Whether there is no room, or none that the user may have.
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!(self.kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// One redb's hold on the file. It ends with the database, and whoever still reads then gets an error.
@@ -106,6 +154,8 @@ impl PageFile {
             learning: AtomicBool::new(false),
             serving: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             notes: Mutex::default(),
             may_be_new,
             on_check,
@@ -116,6 +166,13 @@ impl PageFile {
     pub(crate) fn hold(self: &Arc<Self>) -> Pages {
         self.failed.store(false, Ordering::SeqCst);
         self.serving.store(false, Ordering::SeqCst);
+        {
+            // What could not be read is read anew by who needs it.
+            let mut notes = self.notes();
+            notes.unreadable.clear();
+            self.unread.store(false, Ordering::SeqCst);
+            notes.cause = None;
+        }
         Pages { file: self.clone(), alive: RwLock::new(true) }
     }
 
@@ -191,6 +248,73 @@ impl PageFile {
         self.failed.load(Ordering::SeqCst)
     }
 
+    /// What redb's first error since it has its hold was.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.notes().cause.clone()
+    }
+
+    /// The newest transaction that a confirmed sync covered.
+    pub(crate) fn synced(&self) -> u64 {
+        DatabaseHeader::read(&self.notes().synced).map_or(0, |header| header.transaction)
+    }
+
+    /// Whether the disk takes no writes, so that the database is only read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::SeqCst)
+    }
+
+    /// Puts the file back to what the last confirmed sync covered, and lets writes through again.
+    pub(crate) fn roll_back(&self) -> io::Result<()> {
+        let synced = self.notes().synced.clone();
+        if synced.len() < HEADER_BYTES {
+            return Err(bad("the database was never whole"));
+        }
+        self.file.write(0, &synced)?;
+        self.file.sync_data()?;
+        self.notes().header = synced;
+        self.read_only.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether the disk takes a write and confirms it.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        let synced = self.notes().synced.clone();
+        self.file.write(0, &synced)?;
+        self.file.sync_data()
+    }
+
+    /// Keeps writes from a disk that takes none: the next redb may open the database and read it.
+    pub(crate) fn go_read_only(&self) {
+        let mut notes = self.notes();
+        let synced = notes.synced.clone();
+        notes.header = synced;
+        self.read_only.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether pages that could not be read can be read now. redb keeps what it was given for them until it is
+    /// opened anew. Unless `eager`, the disk is asked ever more rarely: it may take seconds to say no.
+    pub(crate) fn can_read_again(&self, eager: bool) -> bool {
+        if !self.unread.load(Ordering::SeqCst) {
+            return false;
+        }
+        let ranges = {
+            let mut notes = self.notes();
+            notes.asked += 1;
+            if !eager && !notes.asked.is_power_of_two() && !notes.asked.is_multiple_of(64) {
+                return false;
+            }
+            notes.unreadable.clone()
+        };
+        let again = ranges.iter().all(|(offset, len)| {
+            let mut data = vec![0; *len];
+            self.file.read(*offset, &mut data).is_ok() && self.compare(*offset, &data).is_ok()
+        });
+        if again {
+            self.notes().asked = 0;
+        }
+        again
+    }
+
     /// Compares every page with its sum; answers the first bytes of those that do not fit. Nothing where the
     /// sums are not those of a database that was closed.
     pub(crate) fn compare_all(&self) -> io::Result<Vec<u64>> {
@@ -217,7 +341,9 @@ impl PageFile {
             let notes = self.notes();
             (DatabaseHeader::read(&notes.synced), notes.synced == notes.header)
         };
-        let Some(header) = header.filter(|header| header.closed && whole && !self.has_failed()) else {
+        let Some(header) =
+            header.filter(|header| header.closed && whole && !self.has_failed() && !self.is_read_only())
+        else {
             return;
         };
         let sums = self.sums().iter().map(|sum| sum.load(Ordering::SeqCst)).collect();
@@ -282,6 +408,12 @@ impl PageFile {
         let mut last = None;
         for _ in 0..READS {
             match self.file.read(offset, out) {
+                Ok(()) if offset == 0 && self.is_read_only() => {
+                    for (byte, known) in out.iter_mut().zip(&self.notes().header) {
+                        *byte = *known;
+                    }
+                    return Ok(());
+                }
                 Ok(()) => match self.compare(offset, out) {
                     Ok(()) => return Ok(()),
                     Err(place) => last = Some(Err(place)),
@@ -295,13 +427,16 @@ impl PageFile {
                 if !serving {
                     return Err(bad(format!("the page at byte {place} does not fit its sum")));
                 }
-                self.notes().damaged.insert(place);
+                let detail = format!("the page at byte {place} does not fit its sum");
+                MISSED.set(Some(ReadError::Damaged { detail }));
             }
             Some(Ok(error)) => {
                 if !serving || offset == 0 {
                     return Err(error);
                 }
                 self.notes().unreadable.insert(offset, out.len());
+                self.unread.store(true, Ordering::SeqCst);
+                MISSED.set(Some(ReadError::Io { source: error }));
             }
             None => {}
         }
@@ -310,7 +445,11 @@ impl PageFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let result = self.file.write(offset, data);
+        let result = match self.is_read_only() {
+            false => self.file.write(offset, data),
+            true if offset == 0 => Ok(()),
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        };
         let sums = self.sums();
         for (_, sum, page) in Self::each(&sums, offset, data) {
             // What a write that failed left is not known.
@@ -330,6 +469,9 @@ impl PageFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.is_read_only() {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         self.file.set_len(len)?;
         let pages = usize::try_from(len / PAGE).map_err(io::Error::other)?;
         let mut sums = self.sums.write().unwrap_or_else(PoisonError::into_inner);
@@ -338,6 +480,9 @@ impl PageFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         self.file.sync_data()?;
         let mut notes = self.notes();
         let header = notes.header.clone();
@@ -377,7 +522,8 @@ impl Pages {
             return Err(io::Error::other("the database was opened anew"));
         }
         let result = work(&self.file);
-        if result.is_err() {
+        if let Err(error) = &result {
+            self.file.notes().cause.get_or_insert_with(|| Cause::of(error));
             self.file.failed.store(true, Ordering::SeqCst);
         }
         result

@@ -47,7 +47,7 @@ impl Snapshot {
     pub(crate) fn brief(inner: &Arc<Inner>) -> ReadResult<Self> {
         // Relaxed values first: what is folded in between is seen in both places, never in none.
         let relaxed = inner.overlay.now();
-        let view = ReadView::new(inner.hot.begin_read()?);
+        let view = ReadView::new(inner.begin_read()?);
         let lsn = Lsn(read_head(&view)?.lsn);
         Ok(Self { inner: inner.clone(), view, relaxed, lsn, registration: None })
     }
@@ -64,7 +64,7 @@ impl Snapshot {
     /// A snapshot for a caller, which expires.
     pub(crate) fn point(inner: &Arc<Inner>) -> ReadResult<Self> {
         let relaxed = inner.overlay.now();
-        let (view, slot) = ReadView::shared(inner.hot.begin_read()?);
+        let (view, slot) = ReadView::shared(inner.begin_read()?);
         let lsn = Lsn(read_head(&view)?.lsn);
         let now = inner.options.clock.steady();
         let listed = inner.readers.register(SnapshotKind::Point, lsn, now, Some(slot))?;

@@ -6,7 +6,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -60,7 +59,6 @@ pub(crate) struct Inner {
     pub(crate) turnover: Turnover,
     pub(crate) numbers: RwLock<Arc<HashMap<InstrumentId, u32>>>,
     pub(crate) queue: Mutex<Queue>,
-    pub(crate) failed: AtomicBool,
     /// Held by whoever seals, merges or takes away: one at a time.
     pub(crate) upkeep: Mutex<()>,
     pub(crate) targets: Mutex<TargetState>,
@@ -156,7 +154,6 @@ impl Store {
             turnover: Turnover::default(),
             numbers: RwLock::new(Arc::new(numbers)),
             queue: Mutex::default(),
-            failed: AtomicBool::new(false),
             upkeep: Mutex::new(()),
             targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
             readers: Arc::new(Readers::new(options.snapshot_age)),
@@ -349,7 +346,7 @@ fn prepare(hot: &Hot, options: &StoreOptions) -> ReadResult<IdentityV1> {
     Ok(identity)
 }
 
-/// Why a new store's first transaction could not begin.
+/// Why a transaction could not begin.
 fn unwritten(error: CommitError) -> ReadError {
     match error {
         CommitError::Read(error) => error,
@@ -368,7 +365,7 @@ fn load_numbers(view: &ReadView) -> ReadResult<HashMap<InstrumentId, u32>> {
     Ok(numbers)
 }
 
-fn load_targets(view: &ReadView) -> ReadResult<BTreeMap<String, Lsn>> {
+pub(crate) fn load_targets(view: &ReadView) -> ReadResult<BTreeMap<String, Lsn>> {
     let mut targets = BTreeMap::new();
     view.scan_prefix(Tab::Targets, &[], &mut |key, value| {
         let name = std::str::from_utf8(key).map_err(|_| missing("target"))?;
@@ -390,7 +387,7 @@ fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
             }
             let Some(inner) = store.upgrade() else { return };
             inner.readers.expire(inner.options.clock.steady());
-            if !inner.overlay.now().is_empty() && !inner.failed.load(Ordering::SeqCst) {
+            if !inner.overlay.now().is_empty() {
                 // The next commit reports a failing disk; the values stay in memory until then.
                 drop(inner.submit(Task::Fold));
             }
@@ -400,6 +397,14 @@ fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
 }
 
 impl Inner {
+    /// A read transaction; where redb has given up on the database, it is opened anew first.
+    pub(crate) fn begin_read(&self) -> ReadResult<redb::ReadTransaction> {
+        if self.hot.must_reopen() {
+            self.submit(Task::Mend).map_err(unwritten)?;
+        }
+        self.hot.begin_read()
+    }
+
     /// Marks a step of a publication, at which a test may cut it off.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn step(&self, name: &'static str) -> Result<(), MaintenanceError> {

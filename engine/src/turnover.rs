@@ -330,6 +330,16 @@ impl Turnover {
         }
     }
 
+    /// After the commit failed: nothing of it is visible.
+    pub(crate) fn undone(&self, joined: &[Joined]) {
+        let mut accounts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (account, _) in joined.iter().flat_map(|one| &one.traded) {
+            if let Some(account) = accounts.get_mut(account) {
+                account.pending = None;
+            }
+        }
+    }
+
     /// After the commit is durable. A snapshot that sees it is not answered before all of it is here.
     pub(crate) fn done(&self, joined: &[Joined]) {
         if joined.iter().all(|one| one.traded.is_empty()) {

@@ -12,6 +12,7 @@ use redb::{
 };
 
 use crate::error::{CommitError, CommitResult, ReadError, ReadResult, commit_error, read_error};
+use crate::pages::take_missed;
 use crate::tables::Tab;
 
 pub(crate) type Bytes = &'static [u8];
@@ -74,8 +75,13 @@ fn walk(
 
 /// Calls into redb, which panics on some damaged pages; a reader gets an error instead.
 fn guarded<T>(read: impl FnOnce() -> ReadResult<T>) -> ReadResult<T> {
+    drop(take_missed());
     let detail = || "a page of the database does not decode".to_owned();
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Damaged { detail: detail() }))
+    let done = catch_unwind(AssertUnwindSafe(read));
+    match done.unwrap_or_else(|_| Err(ReadError::Damaged { detail: detail() })) {
+        Err(ReadError::Damaged { detail }) => Err(take_missed().unwrap_or(ReadError::Damaged { detail })),
+        done => done,
+    }
 }
 
 /// A read transaction with its tables opened as they are asked for.

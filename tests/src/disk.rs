@@ -33,6 +33,9 @@ struct State {
     lies_from: Option<usize>,
     fails_at: Option<usize>,
     fails_once: bool,
+    fault: Option<(Fault, usize, bool)>,
+    operations: usize,
+    struck: usize,
     held: bool,
     waiting: usize,
     sync_takes: Duration,
@@ -48,6 +51,68 @@ struct Shared {
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     shared: Arc<Shared>,
+}
+
+/// What a disk does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Every kind of operation fails with EIO.
+    Io,
+    /// What changes something fails: the file system was made read-only, or the cable is loose.
+    Writes,
+    /// Reads end early, as at a bad sector.
+    ShortReads,
+    /// What needs room fails with ENOSPC: what goes beyond the bytes that are there, and each sync after it.
+    Full,
+    /// Syncs fail, and the writes before them are lost without a word.
+    Syncs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Len,
+    Read,
+    Write,
+    Grow,
+    Sync,
+}
+
+impl Fault {
+    fn strikes(self, kind: Kind) -> bool {
+        match self {
+            Self::Io => true,
+            Self::Writes => matches!(kind, Kind::Write | Kind::Grow | Kind::Sync),
+            Self::ShortReads => kind == Kind::Read,
+            Self::Full => kind == Kind::Grow,
+            Self::Syncs => kind == Kind::Sync,
+        }
+    }
+
+    fn error(self) -> io::Error {
+        match self {
+            Self::Io | Self::Syncs | Self::Writes => io::Error::from_raw_os_error(5),
+            Self::ShortReads => io::ErrorKind::UnexpectedEof.into(),
+            Self::Full => io::ErrorKind::StorageFull.into(),
+        }
+    }
+}
+
+impl State {
+    /// Counts an operation, and fails it where the test says so.
+    fn operate(&mut self, kind: Kind) -> io::Result<()> {
+        let number = self.operations;
+        self.operations += 1;
+        match self.fault {
+            Some((fault, at, once)) if number >= at && fault.strikes(kind) => {
+                if once {
+                    self.fault = None;
+                }
+                self.struck += 1;
+                Err(fault.error())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Which of the writes that no sync confirmed a power cut leaves.
@@ -121,6 +186,29 @@ impl Disk {
         state.fails_once = once;
     }
 
+    /// Makes the operation of this number, or the next one that the fault can strike, go wrong; with `once` unset all
+    /// behind it as well.
+    pub fn strike(&self, fault: Fault, operation: usize, once: bool) {
+        self.state().fault = Some((fault, operation, once));
+    }
+
+    /// Ends every fault.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.fault = None;
+        state.fails_at = None;
+    }
+
+    /// How many operations there were, of every kind.
+    pub fn operations(&self) -> usize {
+        self.state().operations
+    }
+
+    /// How many of them a fault made fail.
+    pub fn struck(&self) -> usize {
+        self.state().struck
+    }
+
     /// Lets no sync end until [`Disk::release`].
     pub fn hold(&self) {
         self.state().held = true;
@@ -146,6 +234,30 @@ impl Disk {
         Trace { start: state.start.clone(), log: state.log.clone(), lies_from: state.lies_from }
     }
 
+    /// Half of the pages that were written since the last sync that was confirmed are lost, as a system does that drops
+    /// the pages it could not write.
+    fn lose_unsynced(&self) {
+        let mut state = self.state();
+        let from =
+            state.log.iter().rposition(|asked| matches!(asked, Asked::Sync)).map_or(0, |place| place + 1);
+        let mut before = state.start.to_vec();
+        for asked in state.log.get(..from).unwrap_or_default() {
+            asked.apply(&mut before);
+        }
+        before.resize(state.bytes.len(), 0);
+        let written: Vec<Asked> = state.log.get(from..).unwrap_or_default().to_vec();
+        for (number, asked) in written.iter().enumerate() {
+            if let (Asked::Write { offset, data }, 1) = (asked, number % 2)
+                && let Some(old) = before.get(*offset..*offset + data.len())
+            {
+                // It is not there, and the log must say so too.
+                let gone = Asked::Write { offset: *offset, data: old.into() };
+                gone.apply(&mut state.bytes);
+                state.log.push(gone);
+            }
+        }
+    }
+
     /// Notes a request, or fails it where the test says so.
     fn note(&self, asked: Asked) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
@@ -163,11 +275,18 @@ impl Disk {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().bytes.len() as u64)
+        let mut state = self.state();
+        state.operate(Kind::Len)?;
+        Ok(state.bytes.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
+        let mut state = self.state();
+        if let Err(error) = state.operate(Kind::Read) {
+            // What came before the sector is there.
+            out.fill(0xA5);
+            return Err(error);
+        }
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start.checked_add(out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         let found = state.bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -178,6 +297,7 @@ impl StorageBackend for Disk {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let asked = Asked::SetLen(len);
+        self.state().operate(Kind::Grow)?;
         let mut state = self.note(asked.clone())?;
         state.grown += usize::from(len > state.bytes.len());
         asked.apply(&mut state.bytes);
@@ -188,6 +308,11 @@ impl StorageBackend for Disk {
         let pause = self.state().sync_takes;
         if !pause.is_zero() {
             std::thread::sleep(pause);
+        }
+        let confirmed = self.state().operate(Kind::Sync);
+        if let Err(error) = confirmed {
+            self.lose_unsynced();
+            return Err(error);
         }
         let mut state = self.note(Asked::Sync)?;
         state.syncs += 1;
@@ -203,6 +328,13 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let asked = Asked::Write { offset, data: data.into() };
+        {
+            let mut state = self.state();
+            // A hole of the file has no room of its own yet.
+            let hole =
+                state.bytes.get(offset..offset + data.len()).is_none_or(|old| old.iter().all(|b| *b == 0));
+            state.operate(if hole { Kind::Grow } else { Kind::Write })?;
+        }
         let mut state = self.note(asked.clone())?;
         asked.apply(&mut state.bytes);
         Ok(())
