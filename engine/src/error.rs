@@ -37,6 +37,14 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder is none for a store, and the options do not allow it.
+    #[error("{} is no place for a store: {why}", path.display())]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: crate::place::SharedFolder,
+    },
     /// Another process has the store open.
     #[error("the store in {} is in use{}", path.display(), by(owner.as_ref()))]
     InUse {

@@ -33,6 +33,8 @@ mod ops_trades;
 mod options;
 mod overlay;
 mod pages;
+mod place;
+mod presence;
 mod publication;
 mod readers;
 mod recover;
@@ -62,6 +64,7 @@ pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use options::{OnCheck, StoreOptions};
+pub use place::{SharedFolder, shared_folder};
 pub use replay::{Known, Replay, ReplayRequest};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,

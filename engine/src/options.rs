@@ -25,6 +25,9 @@ pub struct StoreOptions {
     /// How long a snapshot may be held before it expires: 60 s by default, by the steady clock. Looked at
     /// before every commit and, with `background`, every 200 ms.
     pub snapshot_age: Duration,
+    /// Whether a folder is taken that lies on another machine or that a cloud service copies. Off by
+    /// default: locks and flushes cannot be relied on there.
+    pub allow_shared_folder: bool,
     /// Hears how far the check of a whole database has come while it is opened: bytes checked, bytes of the
     /// file. A store that was closed is opened without one. Nobody by default.
     pub on_check: Option<OnCheck>,
@@ -46,6 +49,7 @@ impl StoreOptions {
             program: "barkeeper".to_owned(),
             background: true,
             snapshot_age: Duration::from_nanos(limits::SNAPSHOT_AGE_NS.unsigned_abs()),
+            allow_shared_folder: false,
             on_check: None,
         }
     }

@@ -94,6 +94,7 @@ impl Store {
     /// `NotEmpty`, `Io`.
     pub fn create(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
+        refuse_shared(dir, &options)?;
         fs::create_dir_all(dir).map_err(io)?;
         if !folder::is_unmade(dir).map_err(io)? {
             return Err(OpenError::NotEmpty { path: dir.to_owned() });
@@ -122,6 +123,7 @@ impl Store {
         if !file.is_file() {
             return Err(OpenError::NotFound { path: dir.to_owned() });
         }
+        refuse_shared(dir, &options)?;
         let hot = Hot::open_in(dir, &options)?;
         // redb may panic on a damaged file; whoever opens a store wants an error.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
@@ -299,6 +301,15 @@ impl Drop for Store {
             drop(self.inner.submit(Task::Fold));
         }
     }
+}
+
+/// Refuses a folder whose locks and flushes cannot be relied on.
+fn refuse_shared(dir: &Path, options: &StoreOptions) -> Result<(), OpenError> {
+    if options.allow_shared_folder {
+        return Ok(());
+    }
+    let why = crate::place::shared_folder(dir, &[]);
+    why.map_or(Ok(()), |why| Err(OpenError::Shared { path: dir.to_owned(), why }))
 }
 
 /// A read error as an error of opening the store.

@@ -134,6 +134,8 @@ impl BackupRepository {
             progress(done, total);
         }
         let half = manifest.bytes();
+        // Backups may lie where no store may, and nobody writes to the scratch store.
+        let options = StoreOptions { background: false, allow_shared_folder: true, ..options };
         let read = Store::verify(
             scratch,
             StoreOptions { background: false, ..options.clone() },
@@ -145,7 +147,7 @@ impl BackupRepository {
             let detail = format!("{} ({} findings)", first.detail, read.findings.len());
             return Ok((Outcome::Failed { file: first.place.clone(), detail }, read));
         }
-        let store = Store::open(scratch, StoreOptions { background: false, ..options })?;
+        let store = Store::open(scratch, options)?;
         let snapshot = Snapshot::take(store.inner())?;
         let differs = |detail: &str| Outcome::Failed {
             file: format!("{MANIFESTS}/{}.json", manifest.name),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bars, demo, files, import, init, positions, publish, seal, snapshots, stats, sync, trades, verify,
+    backup, bars, demo, doctor, files, import, init, positions, publish, seal, snapshots, stats, sync,
+    trades, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -69,6 +70,7 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     #[command(subcommand)]
     Backup(backup::Backup),
+    Doctor(doctor::Doctor),
     Files(files::Files),
     Publish(publish::Publish),
     Stats(stats::Stats),
@@ -99,6 +101,7 @@ impl Command {
             Self::Sync(command) => command.run(context, out),
             Self::Verify(command) => command.run(context, out),
             Self::Backup(command) => command.run(context, out),
+            Self::Doctor(command) => command.run(context, out),
             Self::Files(command) => command.run(context, out),
             Self::Publish(command) => command.run(context, out),
             Self::Stats(command) => command.run(context, out),

@@ -40,7 +40,26 @@ impl Context {
 
     /// Opens the store.
     pub(crate) fn open(&self) -> anyhow::Result<Opened> {
-        Ok(barkeeper_host::open(&self.folder()?, PROGRAM)?)
+        let folder = self.folder()?;
+        let allowed = Config::load(&folder).is_ok_and(|config| config.allow_shared_folder);
+        if !allowed && folder.is_dir() {
+            self.refuse_cloud(&folder)?;
+        }
+        Ok(barkeeper_host::open(&folder, PROGRAM)?)
+    }
+
+    /// Refuses a folder that the system's settings name as one that a cloud service copies.
+    #[expect(clippy::unused_self, reason = "a part of opening a store")]
+    pub(crate) fn refuse_cloud(&self, folder: &Path) -> anyhow::Result<()> {
+        match barkeeper::shared_folder(folder, &env::cloud_folders()) {
+            Some(why) => Err(barkeeper::OpenError::Shared { path: folder.to_owned(), why }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// How commands name the store: nothing, or ` --store DIR` where one is named.
+    pub(crate) fn with_store(&self) -> String {
+        self.store.as_ref().map_or_else(String::new, |folder| format!(" --store {}", shown(folder)))
     }
 
     /// Says something to people.

@@ -16,6 +16,18 @@ pub(crate) fn no_color() -> bool {
         || env::var_os(TERM).is_some_and(|term| term == "dumb")
 }
 
+/// The folders that OneDrive copies, as Windows tells them.
+pub(crate) fn cloud_folders() -> Vec<PathBuf> {
+    let names = ["OneDrive", "OneDriveConsumer", "OneDriveCommercial"];
+    names.into_iter().filter_map(env::var_os).filter(|value| !value.is_empty()).map(PathBuf::from).collect()
+}
+
+/// The user's own folder.
+pub(crate) fn home() -> Option<PathBuf> {
+    let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The store's folder where neither `--store` nor `BARKEEPER_STORE` is given: in the place where the
 /// system keeps programs' data, never on the desktop or among documents, which are often synchronised.
 pub(crate) fn default_store() -> Option<PathBuf> {

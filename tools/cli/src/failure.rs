@@ -193,6 +193,17 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
     if let Some(hint) = backup.and_then(|error| backup_hint(error, &with_store)) {
         return Some(hint);
     }
+    let shared = |cause: &(dyn Error + 'static)| {
+        matches!(cause.downcast_ref::<OpenError>(), Some(OpenError::Shared { .. }))
+            || matches!(cause.downcast_ref::<StartError>(), Some(StartError::Store(OpenError::Shared { .. })))
+    };
+    if error.chain().any(shared) {
+        return Some(
+            "name a folder on a local disk and keep backups there; `init --allow-shared-folder`, or \
+             `allow_shared_folder = true` below [store] in barkeeper.toml, takes it all the same"
+                .to_owned(),
+        );
+    }
     let text = match exit(error) {
         Exit::NotFound if matches!(start, Some(StartError::Store(_))) => {
             format!("`barkeeper init{with_store}` makes a store there")

@@ -196,6 +196,8 @@ pub struct Config {
     pub targets: BTreeMap<TargetName, TargetConfig>,
     /// Where backups go and which are kept.
     pub backup: BackupSettings,
+    /// Whether the store may lie in a network folder, or one that a cloud service copies.
+    pub allow_shared_folder: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -205,6 +207,13 @@ struct RawConfig {
     defaults: RawDefaults,
     targets: BTreeMap<String, toml::Table>,
     backup: BackupSettings,
+    store: RawStore,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawStore {
+    allow_shared_folder: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -252,7 +261,13 @@ impl Config {
             let config = target(raw, &key, path)?;
             targets.insert(read(path, &key, &name)?, config);
         }
-        Ok(Self { calendar, account, targets, backup: raw.backup })
+        Ok(Self {
+            calendar,
+            account,
+            targets,
+            backup: raw.backup,
+            allow_shared_folder: raw.store.allow_shared_folder,
+        })
     }
 
     /// A target by name.

@@ -82,6 +82,11 @@ impl ConfigFile {
         }
     }
 
+    /// Sets `store.allow_shared_folder`.
+    pub fn allow_shared_folder(&mut self) {
+        self.section("store").insert("allow_shared_folder", value(true));
+    }
+
     /// Sets `defaults.account`.
     pub fn set_account(&mut self, account: &AccountId) {
         set(self.section("defaults"), "account", account.to_string());

@@ -5,6 +5,7 @@ mod clock;
 mod config;
 mod config_file;
 pub mod demo;
+pub mod doctor;
 mod import;
 mod note;
 mod open;

@@ -40,6 +40,8 @@ pub struct InitSettings {
     pub open_days: Option<String>,
     /// The account that is meant where none is named; `main` without it.
     pub account: Option<AccountId>,
+    /// Whether a network folder, or one that a cloud service copies, is taken.
+    pub allow_shared_folder: bool,
 }
 
 /// What a store is opened with: the machine's clock and the configured calendar.
@@ -47,6 +49,7 @@ pub fn store_options(config: &Config, program: &str) -> StoreOptions {
     let mut options = StoreOptions::new(Arc::new(SystemClock));
     options.calendar = config.calendar.clone();
     program.clone_into(&mut options.program);
+    options.allow_shared_folder = config.allow_shared_folder;
     options
 }
 
@@ -70,6 +73,9 @@ pub fn create(folder: &Path, settings: &InitSettings, program: &str) -> Result<O
     file.set_calendar(settings.calendar, settings.open_days.as_deref());
     if let Some(account) = &settings.account {
         file.set_account(account);
+    }
+    if settings.allow_shared_folder {
+        file.allow_shared_folder();
     }
     let config = file.config()?;
     let store = Store::create(folder, store_options(&config, program))?;

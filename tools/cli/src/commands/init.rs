@@ -23,6 +23,9 @@ pub(crate) struct Init {
     /// The account that is meant where a command names none [default: main]
     #[arg(long, value_name = "NAME")]
     account: Option<AccountId>,
+    /// Take a network folder, or one that a cloud service copies: its locks and flushes cannot be relied on
+    #[arg(long)]
+    allow_shared_folder: bool,
 }
 
 impl Init {
@@ -33,7 +36,11 @@ impl Init {
             calendar: self.calendar,
             open_days: open_days.map(|path| path.to_string_lossy().into_owned()),
             account: self.account.clone(),
+            allow_shared_folder: self.allow_shared_folder,
         };
+        if !self.allow_shared_folder {
+            context.refuse_cloud(&folder)?;
+        }
         let opened = create(&folder, &settings, PROGRAM)?;
         let account = opened.config.account.as_ref();
         let record = vec![

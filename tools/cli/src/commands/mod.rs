@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod bars;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod init;

@@ -74,6 +74,7 @@ pub fn run(options: &DemoOptions<'_>, out: &mut dyn Write) -> Result<DemoReport,
         calendar: CalendarKind::CnA,
         open_days: Some(files.open_days.to_string_lossy().into_owned()),
         account: files.accounts.first().map(|files| files.account.clone()),
+        allow_shared_folder: false,
     };
     let opened = create(&store, &settings, PROGRAM)?;
     import_all(&opened.store, &files, &mut teller)?;

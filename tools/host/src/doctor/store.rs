@@ -1,0 +1,214 @@
+//! The store itself: its settings, its bytes, its files, its backups, its targets.
+
+use barkeeper::{BackupError, MaintenanceError, OpenError, Store, TestOutcome};
+use barkeeper_records::{Clock as _, Timestamp, Version};
+
+use super::machine::Held;
+use super::{Check, CheckState, DoctorSettings};
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::note::StatusNote;
+use crate::open::store_options;
+
+/// Days after which the newest backup is an old one.
+const OLD_DAYS: i64 = 7;
+const DAY: i64 = 86_400_000_000_000;
+/// Commits that a target may lack without being told.
+const LAG: u64 = 1_000;
+
+pub(super) fn settings(error: Option<&ConfigError>) -> Check {
+    const NAME: &str = "settings";
+    match error {
+        None => Check::ok(NAME, "barkeeper.toml can be read"),
+        Some(error) => Check::failed(NAME, error.to_string()).hint("correct the line that is named"),
+    }
+}
+
+/// What a look into the store has shown.
+pub(super) struct Looked {
+    pub(super) exists: bool,
+    /// Whether another process has it.
+    pub(super) held: Held,
+    pub(super) integrity: Check,
+    pub(super) segments: Check,
+    /// When the newest commit was made, by the clock of that time.
+    pub(super) newest: Option<Timestamp>,
+}
+
+const INTEGRITY: &str = "integrity";
+const SEGMENTS: &str = "segments";
+
+impl Looked {
+    fn without(exists: bool, integrity: Check) -> Self {
+        let segments = Check::skipped(SEGMENTS, "the store could not be opened");
+        Self { exists, held: Held::Free, integrity, segments, newest: None }
+    }
+}
+
+pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dyn FnMut(u64, u64)) -> Looked {
+    let folder = &settings.folder;
+    let mut options = store_options(config, "barkeeper doctor");
+    options.background = false;
+    // That it lies there is told by another check.
+    options.allow_shared_folder = true;
+    let read = settings.full.then(|| Store::verify(folder, options.clone(), progress));
+    let (findings, read) = match read {
+        Some(Ok(report)) => (report.findings.len(), Some(report)),
+        Some(Err(MaintenanceError::Open(error))) => return unopened(*error, settings),
+        Some(Err(error)) => {
+            return Looked::without(true, Check::skipped(INTEGRITY, error.to_string()));
+        }
+        None => (0, None),
+    };
+    let store = match Store::open(folder, options) {
+        Ok(store) => store,
+        Err(error) => return unopened(error, settings),
+    };
+    let restore = restore_hint(settings);
+    let integrity = match &read {
+        Some(report) if findings > 0 => {
+            let first = report.findings.first();
+            let first = first.map_or_else(String::new, |one| format!("{}: {}", one.place, one.detail));
+            Check::failed(INTEGRITY, format!("{findings} findings, the first: {first}")).hint(restore.clone())
+        }
+        Some(report) => {
+            Check::ok(INTEGRITY, format!("all of it was read at LSN {}, and it fits", report.lsn))
+        }
+        None => Check::ok(INTEGRITY, "the database opens, and every page is compared when it is read")
+            .hint(format!("barkeeper doctor --full{} reads everything", settings.with_store)),
+    };
+    let segments = match store.missing_segments() {
+        Ok((missing, count)) => match missing.first() {
+            None => Check::ok(SEGMENTS, format!("{count} files are there and have their lengths")),
+            Some(first) => {
+                let detail = format!("{} of {count}: {}: {}", missing.len(), first.place, first.detail);
+                Check::failed(SEGMENTS, detail).hint(restore)
+            }
+        }
+        .value("segments", count),
+        Err(error) => Check::failed(SEGMENTS, error.to_string()).hint(restore),
+    };
+    let newest = store.snapshot().and_then(|snapshot| snapshot.newest_version()).ok();
+    let newest = newest.filter(|version| *version > Version::ZERO).map(Version::time);
+    // Nothing waits in memory; a disk that fails now was told of above.
+    drop(store.close());
+    Looked { exists: true, held: Held::Free, integrity, segments, newest }
+}
+
+fn restore_hint(settings: &DoctorSettings) -> String {
+    format!(
+        "barkeeper backup restore latest --dry-run{} shows what a backup would bring back",
+        settings.with_store
+    )
+}
+
+fn unopened(error: OpenError, settings: &DoctorSettings) -> Looked {
+    match error {
+        OpenError::InUse { owner, .. } => {
+            let why = "another process has the store open; it cannot be looked at meanwhile";
+            let hint = "close the other program and run the doctor again";
+            let mut looked = Looked::without(true, Check::skipped(INTEGRITY, why).hint(hint));
+            looked.held = owner.map_or(Held::Unnamed, Held::By);
+            looked
+        }
+        OpenError::NotFound { .. } => Looked::without(false, Check::skipped(INTEGRITY, "there is no store")),
+        OpenError::Newer { .. } => {
+            let check = Check::failed(INTEGRITY, error.to_string()).hint("update this program");
+            // A newer store is whole as far as anybody here can tell.
+            let mut looked = Looked::without(true, check);
+            looked.integrity.state = CheckState::Warning;
+            looked
+        }
+        OpenError::Damaged { .. } | OpenError::Segment(_) => {
+            Looked::without(true, Check::failed(INTEGRITY, error.to_string()).hint(restore_hint(settings)))
+        }
+        other => Looked::without(true, Check::skipped(INTEGRITY, other.to_string())),
+    }
+}
+
+/// What is known of the backups.
+pub(super) struct Backups {
+    pub(super) check: Check,
+    /// When the newest one was made.
+    pub(super) newest: Option<Timestamp>,
+}
+
+pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
+    const NAME: &str = "backups";
+    let with_store = &settings.with_store;
+    let create = format!("barkeeper backup create{with_store} --to DIR, best on another disk");
+    let alone = |check| Backups { check, newest: None };
+    let info = match config.backup.repository(&settings.folder, None).info() {
+        Ok(info) => info,
+        Err(BackupError::NoRepository { .. }) => {
+            return alone(Check::warning(NAME, "there are no backups").hint(create));
+        }
+        Err(error) => return alone(Check::failed(NAME, error.to_string()).hint(create)),
+    };
+    let Some(newest) = info.newest else {
+        return alone(Check::warning(NAME, "there are no backups").hint(create));
+    };
+    let verify = format!("barkeeper backup verify{with_store}");
+    let made = newest.at.unwrap_or_default();
+    let days = SystemClock.now().nanos().saturating_sub(made.nanos()) / DAY;
+    let told = format!("{} backups, the newest {} of {made}", info.backups, newest.name);
+    let outcome = newest.tested.as_ref().map(|test| &test.outcome);
+    let check = if let Some(TestOutcome::Failed { file, detail }) = outcome {
+        Check::failed(NAME, format!("{told}, which failed its test: {file}: {detail}")).hint(create)
+    } else if info.damaged > 0 {
+        let detail = format!("{told}; the manifests of {} cannot be read", info.damaged);
+        Check::failed(NAME, detail).hint(format!("barkeeper backup list{with_store}"))
+    } else if days > OLD_DAYS {
+        Check::warning(NAME, format!("{told}, {days} days ago")).hint(create)
+    } else if let Some(good) = &info.last_verified {
+        let at = good.tested.as_ref().and_then(|test| test.verified_at).unwrap_or_default();
+        Check::ok(NAME, format!("{told}; {} was restored for a test at {at}", good.name))
+    } else {
+        Check::warning(NAME, format!("{told}; none was ever restored for a test")).hint(verify)
+    };
+    let verified = info.last_verified.map(|good| good.name);
+    let check = check
+        .value("backups", info.backups)
+        .value("newest", newest.name)
+        .value("newest_at", made.to_string())
+        .value("last_verified", verified)
+        .value("bytes", info.bytes);
+    Backups { check, newest: Some(made) }
+}
+
+pub(super) fn targets(settings: &DoctorSettings, config: &Config) -> Check {
+    const NAME: &str = "targets";
+    let with_store = &settings.with_store;
+    if config.targets.is_empty() {
+        return Check::ok(NAME, "none is configured");
+    }
+    let mut wrong = Vec::new();
+    let mut lags = serde_json::Map::new();
+    for (name, target) in &config.targets {
+        let mode = crate::config::mode_name(target.mode);
+        if target.mode == barkeeper_sync::Mode::LocalOnly {
+            continue;
+        }
+        match StatusNote::load(&settings.folder, name) {
+            Ok(Some(note)) => {
+                lags.insert(name.to_string(), note.lag.into());
+                if note.state.starts_with("quarantine") {
+                    wrong.push(format!("{name} waits for a person ({})", note.why));
+                } else if note.lag > LAG {
+                    wrong.push(format!("{name} lacks {} commits", note.lag));
+                } else if note.poisoned > 0 {
+                    wrong.push(format!("{name} has refused {} rows", note.poisoned));
+                }
+            }
+            Ok(None) => wrong.push(format!("{name} ({mode}) was never brought up")),
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
+    let check = if wrong.is_empty() {
+        Check::ok(NAME, format!("{} configured, none far behind", config.targets.len()))
+    } else {
+        Check::warning(NAME, wrong.join("; "))
+            .hint(format!("barkeeper sync run{with_store}, then barkeeper sync status{with_store}"))
+    };
+    check.value("lag", lags)
+}
