@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use barkeeper_records::{
-    Bar, Batch, Lsn, Operation, Outcome, Precondition, RequestId, SeriesKey, Table, Value, Version, limits,
+    Bar, Batch, Lsn, MarketTrade, Operation, Outcome, Precondition, RequestId, SeriesKey, Table, Tick, Value,
+    Version, limits,
 };
-use barkeeper_storage::{NumberOfV1, RequestOrderV1, RequestV1, keys};
+use barkeeper_storage::{NumberOfV1, RequestOrderV1, RequestV1, keys, rowview};
 
 use crate::error::{CommitError, CommitResult, NOTHING, ReadError, missing};
+use crate::events::EventImportPlan;
 use crate::import::ImportPlan;
 use crate::ops_bars::check_size;
 use crate::pages::Cause;
@@ -28,6 +30,8 @@ use crate::view::{ReadView, View, WriteTables};
 pub(crate) enum Task {
     Batch(Batch),
     Import(Box<ImportPlan>),
+    ImportTicks(Box<EventImportPlan<Tick>>),
+    ImportMarketTrades(Box<EventImportPlan<MarketTrade>>),
     Upkeep(Box<Upkeep>),
     Register(String),
     Forget(String),
@@ -291,6 +295,11 @@ impl Inner {
     }
 
     fn learn_numbers(&self, joined: Vec<Joined>) {
+        let mut changed = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in &joined {
+            changed.extend(one.streams.iter().map(|stream| (*stream, one.lsn)));
+        }
+        drop(changed);
         let fresh: Vec<_> = joined.into_iter().flat_map(|one| one.new_instruments).collect();
         if !fresh.is_empty() {
             let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
@@ -365,6 +374,18 @@ impl<'a, 'txn> Context<'a, 'txn> {
                     return Err(CommitError::Contended(1));
                 }
                 vec![session.publish_import(*plan, &self.inner.tails)?]
+            }
+            Task::ImportTicks(plan) => {
+                if joined.iter().any(|earlier| plan.meets(&earlier.streams)) {
+                    return Err(CommitError::Contended(1));
+                }
+                vec![session.publish_events(*plan, self.inner)?]
+            }
+            Task::ImportMarketTrades(plan) => {
+                if joined.iter().any(|earlier| plan.meets(&earlier.streams)) {
+                    return Err(CommitError::Contended(1));
+                }
+                vec![session.publish_events(*plan, self.inner)?]
             }
             Task::Upkeep(change) => vec![session.upkeep(*change)?],
             Task::Register(name) => vec![self.register(&mut session, &name)?],
@@ -496,6 +517,14 @@ impl Session<'_, '_> {
                 self.put_cross_section(*interval, *adjustment, bars, *on_conflict)
             }
             Operation::DeleteBars { series, from, to } => self.delete_bars(series, *from, *to),
+            Operation::PutTicks { ticks, on_conflict } => self.put_events(ticks, *on_conflict),
+            Operation::DeleteTicks { instrument, from, to } => {
+                self.delete_events::<Tick>(instrument, *from, *to)
+            }
+            Operation::PutMarketTrades { trades, on_conflict } => self.put_events(trades, *on_conflict),
+            Operation::DeleteMarketTrades { instrument, from, to } => {
+                self.delete_events::<MarketTrade>(instrument, *from, *to)
+            }
             Operation::SetFactor(event) => self.set_factor(event),
             Operation::DeleteFactor { instrument, ex_day } => self.delete_factor(*instrument, *ex_day),
             Operation::RecordImport(import) => self.record_import(import),
@@ -551,6 +580,14 @@ impl Session<'_, '_> {
                 let (series, ts) = barkeeper_storage::rowview::bar_key_of(key).ok_or_else(unknown)?;
                 self.stamp_bar(&series, ts)
             }
+            Table::Ticks => {
+                let (instrument, place) = rowview::event_key_of(key).ok_or_else(unknown)?;
+                self.stamp_event::<Tick>(&instrument, place)
+            }
+            Table::MarketTrades => {
+                let (instrument, place) = rowview::event_key_of(key).ok_or_else(unknown)?;
+                self.stamp_event::<MarketTrade>(&instrument, place)
+            }
             Table::Factors => {
                 let (instrument, ex_day) =
                     barkeeper_storage::rowview::factor_key_of(key).ok_or_else(unknown)?;
@@ -594,7 +631,13 @@ pub(crate) fn check_batch(batch: &Batch) -> CommitResult<()> {
         Operation::PutCrossSection { bars, .. } => bars.len(),
         _ => 0,
     });
-    check_size(bars.sum())
+    check_size(bars.sum())?;
+    let events = batch.operations.iter().map(|operation| match operation {
+        Operation::PutTicks { ticks, .. } => ticks.len(),
+        Operation::PutMarketTrades { trades, .. } => trades.len(),
+        _ => 0,
+    });
+    crate::events::check_size(events.sum())
 }
 
 impl Inner {

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use barkeeper_records::{
-    BarError, CalendarError, FactorError, InstrumentId, Lsn, PositionError, PositionKey, Precondition,
-    SeriesKey, StrategySnapshotError, Timestamp, TradeError, TradeId, TradingDay,
+    BarError, CalendarError, EventError, EventPlace, FactorError, InstrumentId, Lsn, PositionError,
+    PositionKey, Precondition, SeriesKey, StrategySnapshotError, Timestamp, TradeError, TradeId, TradingDay,
 };
 use barkeeper_storage::{Damage, SegmentError};
 use serde::{Deserialize, Serialize};
@@ -234,6 +234,21 @@ pub enum CommitError {
     /// A bar that cannot be.
     #[error(transparent)]
     Bar(#[from] BarError),
+    /// A tick or market trade that cannot be.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// Ticks or market trades exist with other content, and the batch says to stop.
+    #[error("{rows} {what} are stored with other content, the first of them {instrument} at {first}")]
+    EventConflict {
+        /// `ticks` or `market trades`.
+        what: &'static str,
+        /// How many rows differ.
+        rows: u64,
+        /// Of which instrument the first is.
+        instrument: InstrumentId,
+        /// The first row that differs.
+        first: EventPlace,
+    },
     /// A corporate action that cannot be.
     #[error(transparent)]
     Factor(#[from] FactorError),

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use barkeeper_records::{
     AccountId, Bucket, BucketDigest, Change, ChangeFeed, Cursor, FeedError, InstrumentId, LogBounds, Lsn,
-    Page, PositionKey, RangeTombstone, Row, SeriesKey, StoreIdentity, Table, Timestamp, TradeId, Value,
-    Version, limits,
+    MarketTrade, Page, PositionKey, RangeTombstone, Row, SeriesKey, StoreIdentity, Table, Tick, Timestamp,
+    TradeId, Value, Version, limits,
 };
 use barkeeper_storage::{
     BarHasher, DigestV1, HeadV1, LogEntry, LogV1, StoredPosition, StoredRow, VersionedBar, keys, rowview,
@@ -14,6 +14,7 @@ use barkeeper_storage::{
 
 use crate::commit::Task;
 use crate::error::{CommitError, ReadError, ReadResult, missing};
+use crate::events::{self, EventRange};
 use crate::feed_states::{state_bucket, state_row};
 use crate::merge::read_tombstone;
 use crate::ops_factors::{factor_row, read_factor, read_factors};
@@ -208,11 +209,37 @@ impl PageReader<'_> {
                 }
                 Ok(None)
             }
+            LogEntry::Events { table, first, last, from, to } => {
+                let range = EventRange { first: *first, last: *last, from: *from, to: *to };
+                self.events(*table, &range, lsn, resume.as_deref())
+            }
             LogEntry::Delete(tombstone) => {
                 self.changes.push(Change::DeleteRange(*tombstone));
                 self.left = self.left.saturating_sub(1);
                 Ok(None)
             }
+        }
+    }
+
+    fn events(
+        &mut self,
+        table: Table,
+        range: &EventRange,
+        lsn: Lsn,
+        resume: Option<&str>,
+    ) -> ReadResult<Option<String>> {
+        let snapshot = self.snapshot;
+        let mut put = |row| {
+            if self.left == 0 {
+                return Err(row);
+            }
+            self.put(row);
+            Ok(())
+        };
+        match table {
+            Table::Ticks => events::range_rows::<Tick>(snapshot, range, lsn, resume, &mut put),
+            Table::MarketTrades => events::range_rows::<MarketTrade>(snapshot, range, lsn, resume, &mut put),
+            _ => Err(missing("table of a log record")),
         }
     }
 
@@ -311,6 +338,8 @@ fn row_of_key(snapshot: &Snapshot, table: Table, key: &[u8], lsn: Lsn) -> ReadRe
             let (account, book) = keys::read_book(key).ok_or_else(bad)?;
             book_row(snapshot, &account, &book, lsn)
         }
+        Table::Ticks => events::row_of_key::<Tick>(snapshot, key, lsn),
+        Table::MarketTrades => events::row_of_key::<MarketTrade>(snapshot, key, lsn),
         Table::Factors => {
             let place = keys::read_factor(key).ok_or_else(bad)?;
             let stored = read_factor(snapshot.view(), place.0, place.1)?;
@@ -410,6 +439,8 @@ impl ChangeFeed for Feed {
         let rows = match bucket.table {
             Table::Bars => bar_bucket(&snapshot, bucket, after, limit),
             Table::Trades => trade_bucket(&snapshot, bucket, after, limit),
+            Table::Ticks => events::bucket_rows::<Tick>(&snapshot, bucket, after, limit),
+            Table::MarketTrades => events::bucket_rows::<MarketTrade>(&snapshot, bucket, after, limit),
             Table::Factors => factor_bucket(&snapshot, bucket, after, limit),
             Table::StrategySnapshots => state_bucket(&snapshot, bucket, after, limit),
             _ => account_bucket(&snapshot, bucket, after, limit),
@@ -578,6 +609,8 @@ fn row_of_values(snapshot: &Snapshot, table: Table, key: &[Value]) -> ReadResult
             let book = text(1)?.parse().map_err(|_| bad())?;
             book_row(snapshot, &account, &book, lsn)
         }
+        Table::Ticks => events::row_of_values::<Tick>(snapshot, key),
+        Table::MarketTrades => events::row_of_values::<MarketTrade>(snapshot, key),
         Table::Factors => {
             let place = rowview::factor_key_of(key).ok_or_else(bad)?;
             let stored = read_factor(snapshot.view(), place.0, place.1)?;

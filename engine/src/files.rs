@@ -6,10 +6,11 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use barkeeper_records::{SeriesKey, Timestamp, Version};
+use barkeeper_records::{MarketTrade, SeriesKey, Tick, Timestamp, Version};
 use barkeeper_storage::{Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
+use crate::events::{event_files, publish_events};
 use crate::folder;
 use crate::ops_bars::delta_row;
 use crate::report::{FileSet, PublishReport};
@@ -99,6 +100,11 @@ impl Store {
     /// `Read`.
     pub fn files(&self, dataset: Dataset, axis: Axis) -> Result<FileSet, MaintenanceError> {
         let snapshot = Snapshot::take(self.inner())?;
+        match dataset {
+            Dataset::Ticks => return Ok(event_files::<Tick>(self.inner(), &snapshot)?),
+            Dataset::MarketTrades => return Ok(event_files::<MarketTrade>(self.inner(), &snapshot)?),
+            _ => {}
+        }
         let manifest = self.inner().segments.manifest(snapshot.view())?;
         let mut set = FileSet { files: Vec::new(), rows: 0, hot: 0, overlaps: 0 };
         for entry in manifest.of_dataset(dataset, axis) {
@@ -150,6 +156,9 @@ impl Store {
 
     fn publish_into(&self, dataset: Dataset, folder: &Path) -> Result<PublishReport, MaintenanceError> {
         let snapshot = Snapshot::take(self.inner())?;
+        if !matches!(dataset, Dataset::Bars { .. }) {
+            return self.publish_stream(&snapshot, dataset, folder);
+        }
         let hot = snapshot.hot_spans(dataset)?;
         let (mixed, ends) = snapshot.overlaps(dataset)?;
         let behind = hot.spans.iter().all(|(series, span)| ends.get(series).is_none_or(|end| span.0 > *end));
@@ -164,6 +173,25 @@ impl Store {
             let all = snapshot.all_series(Some(interval), Some(adjustment))?;
             let spans = all.into_iter().map(|s| (s.series, s.first, s.last));
             write_merged(&snapshot, dataset, folder, spans, "merged", &mut report)?;
+        }
+        Ok(report)
+    }
+
+    fn publish_stream(
+        &self,
+        snapshot: &Snapshot,
+        dataset: Dataset,
+        folder: &Path,
+    ) -> Result<PublishReport, MaintenanceError> {
+        let mut report =
+            PublishReport { lsn: snapshot.lsn(), linked: 0, written: 0, rows: 0, files: Vec::new() };
+        let link = if dataset == Dataset::Ticks {
+            publish_events::<Tick>(snapshot, folder, &mut report)?
+        } else {
+            publish_events::<MarketTrade>(snapshot, folder, &mut report)?
+        };
+        if link {
+            self.link_segments(snapshot, dataset, folder, &mut report)?;
         }
         Ok(report)
     }

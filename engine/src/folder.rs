@@ -15,12 +15,14 @@ pub(crate) const UNFINISHED: &str = "store.redb.new";
 pub(crate) const SUMS: &str = "store.sums";
 pub(crate) const OWNER: &str = "owner.json";
 pub(crate) const BARS: &str = "bars";
+pub(crate) const TICKS: &str = "ticks";
+pub(crate) const MARKET_TRADES: &str = "market_trades";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const TRASH: &str = "trash";
 
 /// Makes the folders that a store needs.
 pub(crate) fn make(dir: &Path) -> io::Result<()> {
-    for part in [BARS, STAGING, TRASH] {
+    for part in [BARS, TICKS, MARKET_TRADES, STAGING, TRASH] {
         fs::create_dir_all(dir.join(part))?;
     }
     Ok(())
@@ -31,7 +33,7 @@ pub(crate) fn is_unmade(dir: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let part = [BARS, STAGING, TRASH].iter().any(|part| name == *part);
+        let part = [BARS, TICKS, MARKET_TRADES, STAGING, TRASH].iter().any(|part| name == *part);
         let empty_part = part && entry.file_type()?.is_dir() && fs::read_dir(entry.path())?.next().is_none();
         if !empty_part && name != UNFINISHED && name != SUMS {
             return Ok(false);

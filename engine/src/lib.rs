@@ -15,6 +15,7 @@ mod backup;
 mod commit;
 mod digests;
 mod error;
+mod events;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod feed;
@@ -63,6 +64,7 @@ pub use backup::{
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
+pub use events::EventSummary;
 pub use options::{OnCheck, StoreOptions};
 pub use place::{SharedFolder, shared_folder};
 pub use replay::{Known, Replay, ReplayRequest};

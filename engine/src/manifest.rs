@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use barkeeper_records::{AdjustmentTag, Interval};
+use barkeeper_records::{AdjustmentTag, Interval, MarketTrade, Tick};
 use barkeeper_storage::{
     Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1, StoredRow,
 };
 
 use crate::error::{ReadResult, missing};
+use crate::events::OpenSegments;
 use crate::tables::{GENERATION, Tab};
 use crate::view::View;
 
@@ -71,11 +72,19 @@ pub(crate) struct SegmentCache {
     root: PathBuf,
     newest: RwLock<Arc<Manifest>>,
     open: Mutex<HashMap<u128, Arc<Segment>>>,
+    pub(crate) ticks: OpenSegments<Tick>,
+    pub(crate) market_trades: OpenSegments<MarketTrade>,
 }
 
 impl SegmentCache {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), newest: RwLock::default(), open: Mutex::default() }
+        Self {
+            root: root.to_owned(),
+            newest: RwLock::default(),
+            open: Mutex::default(),
+            ticks: Mutex::default(),
+            market_trades: Mutex::default(),
+        }
     }
 
     /// The manifest that a view sees.

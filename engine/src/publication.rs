@@ -34,6 +34,17 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// A segment of ticks or market trades.
+    pub(crate) const fn of_events(
+        id: u128,
+        dataset: Dataset,
+        version: Option<Version>,
+        digest: Digest,
+        written: WrittenSegment,
+    ) -> Self {
+        Self { id, twin: None, axis: Axis::Instrument, dataset, version, digest, written }
+    }
+
     pub(crate) const fn bytes(&self) -> u64 {
         self.written.bytes
     }
@@ -71,7 +82,7 @@ pub(crate) struct Common {
 }
 
 impl Inner {
-    fn new_id(&self) -> u128 {
+    pub(crate) fn new_id(&self) -> u128 {
         let ms = u64::try_from(self.options.clock.now().millis()).unwrap_or(0);
         u128::from(ulid::Ulid::from_parts(ms, ulid::Ulid::generate().random()))
     }

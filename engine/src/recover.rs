@@ -10,7 +10,7 @@ use barkeeper_records::Timestamp;
 use barkeeper_storage::{SegmentV1, StoredRow, id_of_file_name};
 
 use crate::error::{OpenError, ReadError};
-use crate::folder::{self, BARS, STAGING, TRASH};
+use crate::folder::{self, BARS, MARKET_TRADES, STAGING, TICKS, TRASH};
 use crate::manifest::id_of;
 use crate::tables::Tab;
 use crate::view::{ReadView, View};
@@ -51,7 +51,7 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
     }
     // Before anything new comes in: what goes to the trash now stays there for this run at least.
     empty_trash(dir, now).map_err(io)?;
-    for part in [BARS, STAGING] {
+    for part in [BARS, TICKS, MARKET_TRADES, STAGING] {
         for (file, id) in folder::segment_files(&dir.join(part)).map_err(io)? {
             if !published.contains_key(&id) {
                 let name = file.file_name().unwrap_or_default();

@@ -141,9 +141,9 @@ pub struct SummaryRow {
 /// Which bars are sealed.
 #[derive(Debug, Clone, Default)]
 pub struct SealOptions {
-    /// Only this interval; all where none is named.
+    /// Only bars of this interval; all of them, ticks and market trades where none is named.
     pub interval: Option<Interval>,
-    /// Only bars before this instant.
+    /// Only bars, ticks and market trades before this instant.
     pub before: Option<Timestamp>,
 }
 
@@ -190,6 +190,10 @@ pub struct VerifyReport {
     pub trades: u64,
     /// Positions.
     pub positions: u64,
+    /// Ticks in the merged view.
+    pub ticks: u64,
+    /// Market trades in the merged view.
+    pub market_trades: u64,
     /// Corporate actions.
     pub factors: u64,
     /// Buckets whose digests were recomputed.
@@ -282,6 +286,12 @@ pub struct StoreStats {
     pub positions: u64,
     /// Older contents of bars.
     pub revisions: u64,
+    /// Ticks in the merged view.
+    pub ticks: u64,
+    /// Market trades in the merged view.
+    pub market_trades: u64,
+    /// Ticks and market trades in the hot tier.
+    pub hot_events: u64,
     /// Corporate actions by which prices are adjusted.
     pub factors: u64,
     /// First LSN that the change log holds.

@@ -9,11 +9,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use barkeeper_records::{
-    AdjustmentTag, Digest, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp, Version,
+    AdjustmentTag, Digest, InstrumentId, Interval, MarketTrade, RangeTombstone, SeriesKey, Tick, Timestamp,
+    Version,
 };
 use barkeeper_storage::{Axis, BarHasher, ChunkView, VersionedBar, keys};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
+use crate::events::seal_events;
 use crate::import::partition;
 use crate::ops_bars::delta_row;
 use crate::publication::{Common, Prepared, Rows};
@@ -75,6 +77,10 @@ pub(crate) fn seal(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SealReport, MaintenanceError> {
     let mut report = SealReport::default();
+    if options.interval.is_none() {
+        seal_events::<Tick>(inner, options.before, &mut report, progress)?;
+        seal_events::<MarketTrade>(inner, options.before, &mut report, progress)?;
+    }
     let kinds = hot_kinds(&Snapshot::take(inner)?)?;
     for (interval, adjustment) in kinds {
         if options.interval.is_none_or(|wanted| wanted == interval) {

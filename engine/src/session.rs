@@ -12,6 +12,7 @@ use barkeeper_storage::{
 
 use crate::digests::DigestChanges;
 use crate::error::{CommitError, CommitResult, ReadResult, missing};
+use crate::events::{EventChanges, Streams};
 use crate::manifest::SegmentCache;
 use crate::merge::Bars;
 use crate::tables::{HEAD, Tab};
@@ -38,6 +39,8 @@ pub(crate) struct Session<'a, 'txn> {
     pub(crate) changed: bool,
     /// Whether something must be written that no target hears of: a request id, an import record.
     pub(crate) noted: bool,
+    /// What it changes of ticks and market trades beside rows.
+    pub(crate) events: EventChanges,
     log: Vec<LogEntry>,
     stats: HashMap<Vec<u8>, StatsPageV1>,
     numbers: &'a HashMap<InstrumentId, u32>,
@@ -49,6 +52,7 @@ pub(crate) struct Session<'a, 'txn> {
 pub(crate) struct Joined {
     pub(crate) touches: Touches,
     pub(crate) traded: Vec<(AccountId, Traded)>,
+    pub(crate) streams: Streams,
     pub(crate) lsn: Lsn,
     pub(crate) new_instruments: Vec<(InstrumentId, u32)>,
 }
@@ -81,6 +85,7 @@ impl<'a, 'txn> Session<'a, 'txn> {
             new_instruments: Vec::new(),
             changed: false,
             noted: false,
+            events: EventChanges::default(),
             log: Vec::new(),
             stats: HashMap::new(),
             numbers,
@@ -200,6 +205,9 @@ impl<'a, 'txn> Session<'a, 'txn> {
         for (key, page) in stats {
             self.staged.put_row(Tab::Stats, key, &page);
         }
+        for ((table, page), stats) in std::mem::take(&mut self.events.stats) {
+            self.staged.put_row(Tab::EventStats, keys::event_stats(table, page), &stats);
+        }
         std::mem::take(&mut self.digests).apply(&mut self.staged, self.lsn)?;
         self.write_log();
         self.head.lsn = self.lsn.0;
@@ -209,6 +217,7 @@ impl<'a, 'txn> Session<'a, 'txn> {
         Ok(Joined {
             touches: self.touches,
             traded: self.traded,
+            streams: self.events.streams,
             lsn: self.lsn,
             new_instruments: self.new_instruments,
         })

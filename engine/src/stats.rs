@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use barkeeper_records::{AdjustmentTag, Lsn};
+use barkeeper_records::{AdjustmentTag, Lsn, MarketTrade, Tick};
 use barkeeper_storage::{ChunkView, keys};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
@@ -87,6 +87,9 @@ impl Store {
             trades: snapshot.count_of(Tab::Trades)?,
             positions: snapshot.all_positions(true)?.len() as u64,
             revisions: snapshot.count_of(Tab::Revisions)?,
+            ticks: snapshot.all_ticks()?.iter().map(|one| one.count).sum(),
+            market_trades: snapshot.all_market_trades()?.iter().map(|one| one.count).sum(),
+            hot_events: snapshot.hot_events::<Tick>()? + snapshot.hot_events::<MarketTrade>()?,
             factors: snapshot.all_factor_events()?.len() as u64,
             log_tail: Lsn(head.tail),
             log_bytes: head.log_bytes,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use barkeeper_records::{
     AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, ChangeFeed, ExtremeUpdate, ImportRecord,
-    InstrumentId, Interval, Lsn, OnConflict, Position, PositionKey, SeriesKey, Timestamp, Version,
+    InstrumentId, Interval, Lsn, MarketTrade, OnConflict, Operation, Position, PositionKey, SeriesKey, Tick,
+    Timestamp, Version,
 };
 use barkeeper_storage::{Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
 
@@ -21,6 +22,7 @@ use crate::error::{
     CommitError, CommitResult, MaintenanceError, NOTHING, OpenError, ReadError, ReadResult, missing,
     read_error,
 };
+use crate::events::{ChangedStreams, import_events};
 use crate::folder;
 use crate::hot::{Hot, damaged_structure};
 use crate::manifest::SegmentCache;
@@ -62,6 +64,8 @@ pub(crate) struct Inner {
     /// Held by whoever seals, merges or takes away: one at a time.
     pub(crate) upkeep: Mutex<()>,
     pub(crate) targets: Mutex<TargetState>,
+    /// The last commit of this process that changed each stream of ticks or market trades.
+    pub(crate) streams: ChangedStreams,
     pub(crate) readers: Arc<Readers>,
     #[cfg(feature = "fault-injection")]
     pub(crate) faults: crate::fault::Faults,
@@ -158,6 +162,7 @@ impl Store {
             queue: Mutex::default(),
             upkeep: Mutex::new(()),
             targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
+            streams: Mutex::default(),
             readers: Arc::new(Readers::new(options.snapshot_age)),
             options,
             #[cfg(feature = "fault-injection")]
@@ -248,6 +253,36 @@ impl Store {
         on_conflict: OnConflict,
     ) -> CommitResult<ImportReceipt> {
         crate::import::import_bars(&self.inner, runs, &imports.into(), on_conflict)
+    }
+
+    /// Imports ticks in one commit: large amounts go straight to segments, small ones to the hot tier. All
+    /// of it is in, or nothing.
+    ///
+    /// # Errors
+    /// `Event` for a tick that cannot be, `EventConflict` where ticks differ and `on_conflict` says to stop,
+    /// `Contended` where others write the same ticks again and again, `Maintenance`.
+    pub fn import_ticks(
+        &self,
+        ticks: Vec<(InstrumentId, Tick)>,
+        imports: Vec<ImportRecord>,
+        on_conflict: OnConflict,
+    ) -> CommitResult<ImportReceipt> {
+        let put = |ticks, on_conflict| Operation::PutTicks { ticks, on_conflict };
+        import_events(&self.inner, ticks, &imports.into(), on_conflict, put)
+    }
+
+    /// Imports market trades in one commit, as [`Store::import_ticks`] does ticks.
+    ///
+    /// # Errors
+    /// As [`Store::import_ticks`].
+    pub fn import_market_trades(
+        &self,
+        trades: Vec<(InstrumentId, MarketTrade)>,
+        imports: Vec<ImportRecord>,
+        on_conflict: OnConflict,
+    ) -> CommitResult<ImportReceipt> {
+        let put = |trades, on_conflict| Operation::PutMarketTrades { trades, on_conflict };
+        import_events(&self.inner, trades, &imports.into(), on_conflict, put)
     }
 
     /// A snapshot of the store: everything it reads is of one LSN. It expires after 60 s.

@@ -50,6 +50,14 @@ tables! {
     Revisions = "bar_revisions",
     /// instrument, ex-day -> corporate action or tombstone.
     Factors = "factors",
+    /// table, minute, LSN, place, first instrument -> chunk of ticks or market trades of many instruments.
+    EventSlabs = "event_slabs",
+    /// table, instrument, first time and sequence -> chunk of one instrument.
+    EventBlocks = "event_blocks",
+    /// table, instrument, time, sequence -> removed tick or market trade.
+    EventTombstones = "event_tombstones",
+    /// table, page of instrument numbers -> first, last and count.
+    EventStats = "event_stats",
     /// series, LSN, place -> removed range.
     Tombstones = "bar_tombstones",
     /// interval, adjustment, page of instrument numbers -> first, last and count.

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use barkeeper_records::{Bucket, Digest, Lsn, Table, Timestamp};
+use barkeeper_records::{Bucket, Digest, Lsn, MarketTrade, Table, Tick, Timestamp};
 use barkeeper_storage::{
-    BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
-    ImportV1, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment,
-    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
-    TradeOfInstrumentV1, TradeV1, TradeVoidV1, hash_file, keys, rowview,
+    BarHasher, BarV1, BookV1, ChunkKind, ChunkView, Dataset, DigestV1, EventChunk, EventStatsV1,
+    EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogV1, NumberOfV1, NumberV1,
+    PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1,
+    StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
+    TradeVoidV1, hash_file, keys, rowview,
 };
 
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
@@ -130,6 +131,16 @@ pub(crate) fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
             is::<PositionV1>(key, value)?.read(owner)?;
             Ok(())
         }
+        Tab::EventSlabs | Tab::EventBlocks => check_events(tab, key, value),
+        Tab::EventTombstones => {
+            keys::read_event(key).ok_or_else(bad("tombstone key"))?;
+            is::<EventTombstoneV1>(key, value)?.read()?;
+            Ok(())
+        }
+        Tab::EventStats => {
+            keys::read_event_stats(key).ok_or_else(bad("statistics key"))?;
+            is::<EventStatsV1>(key, value).map(drop)
+        }
         Tab::Factors => {
             let place = keys::read_factor(key).ok_or_else(bad("factor key"))?;
             is::<FactorV1>(key, value)?.read(place)?;
@@ -181,6 +192,23 @@ pub(crate) fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
         }
         Tab::Imports => is::<ImportV1>(key, value).map(drop),
     }
+}
+
+fn check_events(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
+    let bad = || missing("key of ticks or market trades");
+    let (table, kind) = if tab == Tab::EventSlabs {
+        (keys::read_event_slab(key).ok_or_else(bad)?.table, ChunkKind::Slab)
+    } else {
+        (keys::read_event(key).ok_or_else(bad)?.0, ChunkKind::Block)
+    };
+    match table {
+        Table::Ticks => EventChunk::read::<Tick>(kind, key, value)?.each::<Tick>(|_, _| {})?,
+        Table::MarketTrades => {
+            EventChunk::read::<MarketTrade>(kind, key, value)?.each::<MarketTrade>(|_, _| {})?;
+        }
+        _ => return Err(bad()),
+    }
+    Ok(())
 }
 
 impl Snapshot {
@@ -280,7 +308,7 @@ impl Snapshot {
                     continue;
                 }
             }
-            match cache.segment(self.view(), entry).and_then(|segment| digest_of(&segment)) {
+            match self.digest_of_entry(entry) {
                 Ok(digest) if digest == entry.digest => {}
                 Ok(_) => report.misfit(&place, "the rows' digest is not the published one"),
                 Err(error) => report.damage(&place, error.to_string()),
@@ -297,6 +325,14 @@ impl Snapshot {
         }
         progress(steps - 1, steps);
         Ok(())
+    }
+
+    fn digest_of_entry(&self, entry: &SegmentEntry) -> ReadResult<Digest> {
+        match entry.dataset {
+            Dataset::Ticks => self.digest_of_events::<Tick>(entry),
+            Dataset::MarketTrades => self.digest_of_events::<MarketTrade>(entry),
+            _ => digest_of(&*self.inner().segments.segment(self.view(), entry)?),
+        }
     }
 
     /// Adds the digests of the live bars, and checks what can be counted on the way.
@@ -357,6 +393,17 @@ impl Snapshot {
             let bucket = account_bucket(Table::Books, &account);
             digests.entry(bucket).or_default().add(book_hash(&account, &book, day));
         }
+        let mut misfits = Vec::new();
+        let mut misfit = |place: String, detail: String, damage: bool| misfits.push((place, detail, damage));
+        report.ticks = self.recompute_events::<Tick>(digests, &mut misfit)?;
+        report.market_trades = self.recompute_events::<MarketTrade>(digests, &mut misfit)?;
+        for (place, detail, damage) in misfits {
+            if damage {
+                report.damage(&place, detail);
+            } else {
+                report.misfit(&place, detail);
+            }
+        }
         for event in self.all_factor_events()? {
             report.factors += 1;
             digests.entry(rowview::factor_bucket(&event.instrument)).or_default().add(factor_hash(&event));
@@ -404,7 +451,7 @@ impl Snapshot {
 }
 
 /// Whether an error is something to report: damage, or a published file that is missing.
-const fn is_finding(error: &ReadError) -> bool {
+pub(crate) const fn is_finding(error: &ReadError) -> bool {
     error.is_damage() || matches!(error, ReadError::Segment(_))
 }
 

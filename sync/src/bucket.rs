@@ -24,6 +24,8 @@ pub(crate) enum Shape {
         /// The column of the group.
         group: &'static str,
     },
+    /// The first characters of the instrument, by period.
+    Stream,
 }
 
 impl Shape {
@@ -33,6 +35,7 @@ impl Shape {
             Table::Factors => Self::Instrument,
             Table::Trades => Self::ByPeriod { group: "account", instant: "ts" },
             Table::StrategySnapshots => Self::ByPeriod { group: "strategy", instant: "saved_at" },
+            Table::Ticks | Table::MarketTrades => Self::Stream,
             _ => Self::Whole { group: "account" },
         }
     }

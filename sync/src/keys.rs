@@ -45,6 +45,8 @@ pub(crate) fn is_possible(table: Table, key: &[Value]) -> bool {
         (Table::Bars, key) => {
             rowview::bar_key_of(key).is_some_and(|(series, ts)| rowview::bar_key(&series, ts) == key)
         }
+        (Table::Ticks | Table::MarketTrades, key) => rowview::event_key_of(key)
+            .is_some_and(|(instrument, place)| rowview::event_key(&instrument, place) == key),
         (Table::Factors, key) => rowview::factor_key_of(key)
             .is_some_and(|(instrument, ex_day)| rowview::factor_key(&instrument, ex_day) == key),
         (Table::Trades, [Value::Text(id)]) => {

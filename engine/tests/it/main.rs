@@ -10,6 +10,7 @@
 mod bars;
 mod commits;
 mod common;
+mod events;
 mod factors;
 mod feed;
 mod files;

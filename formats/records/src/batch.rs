@@ -10,9 +10,11 @@ use crate::change::Lsn;
 use crate::factor::FactorEvent;
 use crate::instrument::InstrumentId;
 use crate::interval::Interval;
+use crate::market_trade::MarketTrade;
 use crate::names::{AccountId, BookId, StrategyId};
 use crate::position::{ExtremeUpdate, Position, PositionKey};
 use crate::strategy_snapshot::StrategySnapshotKey;
+use crate::tick::Tick;
 use crate::time::{Timestamp, TradingDay};
 use crate::trade::{TradeId, TradeRecord};
 
@@ -180,6 +182,38 @@ pub enum Operation {
     DeleteBars {
         /// The series.
         series: SeriesKey,
+        /// The first `ts` that goes.
+        from: Timestamp,
+        /// The first `ts` that stays.
+        to: Timestamp,
+    },
+    /// Puts ticks of any instruments and instants.
+    PutTicks {
+        /// The ticks, in any order; exact repetitions count once.
+        ticks: Vec<(InstrumentId, Tick)>,
+        /// What to do with ticks that exist with other content.
+        on_conflict: OnConflict,
+    },
+    /// Removes the ticks of an instrument from `from` (included) to `to` (excluded), at most 200,000.
+    DeleteTicks {
+        /// Of which instrument.
+        instrument: InstrumentId,
+        /// The first `ts` that goes.
+        from: Timestamp,
+        /// The first `ts` that stays.
+        to: Timestamp,
+    },
+    /// Puts market trades of any instruments and instants.
+    PutMarketTrades {
+        /// The trades, in any order; exact repetitions count once.
+        trades: Vec<(InstrumentId, MarketTrade)>,
+        /// What to do with trades that exist with other content.
+        on_conflict: OnConflict,
+    },
+    /// Removes the market trades of an instrument from `from` (included) to `to` (excluded), at most 200,000.
+    DeleteMarketTrades {
+        /// Of which instrument.
+        instrument: InstrumentId,
         /// The first `ts` that goes.
         from: Timestamp,
         /// The first `ts` that stays.
@@ -377,6 +411,19 @@ pub enum Outcome {
         sequence: u32,
         /// Whether it was there already.
         known: bool,
+    },
+    /// What happened to ticks or market trades.
+    Events {
+        /// Rows that were not there.
+        inserted: u64,
+        /// Rows that were there with other content and were replaced.
+        replaced: u64,
+        /// Rows that were there with other content and stayed.
+        kept: u64,
+        /// Rows that were there with this content.
+        unchanged: u64,
+        /// Rows that were removed.
+        deleted: u64,
     },
     /// How many positions got a new extreme.
     Extremes {

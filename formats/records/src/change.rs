@@ -95,10 +95,10 @@ pub struct Page {
 pub struct Bucket {
     /// The table.
     pub table: Table,
-    /// Bars: `interval/adjustment/` and the first three characters of the instrument. Factors: these
-    /// characters. Others: the account.
+    /// Bars: `interval/adjustment/` and the first three characters of the instrument. Factors,
+    /// ticks, market trades: these characters. Others: the account.
     pub group: String,
-    /// Bars and trades: `ts` divided by 30 days, rounded down. Others: 0.
+    /// Bars, trades, ticks, market trades: `ts` divided by 30 days, rounded down. Others: 0.
     pub period: i32,
 }
 

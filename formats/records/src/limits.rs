@@ -4,6 +4,8 @@
 pub const BATCH_OPERATIONS: usize = 100_000;
 /// Bars in one batch that is committed to the hot tier; larger amounts go through a bulk import.
 pub const BATCH_BARS: usize = 200_000;
+/// Ticks and market trades in one batch; larger amounts go through a bulk import.
+pub const BATCH_EVENTS: usize = 200_000;
 /// Bytes of a trade record's remark.
 pub const REMARK_BYTES: usize = 4_096;
 /// Bytes of a trade record's other texts, so that they fit an indexed column of every target.

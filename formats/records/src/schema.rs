@@ -20,12 +20,24 @@ pub enum Table {
     Factors = 5,
     /// Saved states of strategies.
     StrategySnapshots = 6,
+    /// Ticks.
+    Ticks = 7,
+    /// Market trades.
+    MarketTrades = 8,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Bars, Self::Trades, Self::Positions, Self::Books, Self::Factors, Self::StrategySnapshots];
+    pub const ALL: [Self; 8] = [
+        Self::Bars,
+        Self::Trades,
+        Self::Positions,
+        Self::Books,
+        Self::Factors,
+        Self::StrategySnapshots,
+        Self::Ticks,
+        Self::MarketTrades,
+    ];
 
     /// The number that stands in log records, digests and hashes.
     pub const fn code(self) -> u8 {
@@ -46,6 +58,8 @@ impl Table {
             Self::Books => &BOOKS,
             Self::Factors => &FACTORS,
             Self::StrategySnapshots => &STRATEGY_SNAPSHOTS,
+            Self::Ticks => &TICKS,
+            Self::MarketTrades => &MARKET_TRADES,
         }
     }
 }
@@ -209,6 +223,62 @@ static STRATEGY_SNAPSHOTS: TableSchema = TableSchema {
     values: &[
         col("schema_version", Int, "the strategy's own number of the layout of the body"),
         col("body", LongText, "the state as JSON"),
+    ],
+};
+
+/// The key of ticks and market trades.
+const EVENT_KEY: &[Column] = &[
+    col("instrument", Ascii, "SYMBOL.VENUE"),
+    col("ts", Nanos, "the venue's time, UTC nanoseconds"),
+    col("sequence", Int, "the venue's number, else the ordinal among the rows of one instant"),
+];
+
+static TICKS: TableSchema = TableSchema {
+    table: Table::Ticks,
+    name: "bk_ticks",
+    key: EVENT_KEY,
+    values: &[
+        col("trading_day", Day, "the venue's day; a night session belongs to the next"),
+        col("last", Double, "last price"),
+        col("volume", Double, "traded since the start of the trading day: shares, contracts or base units"),
+        col("turnover", Double, "traded since the start of the trading day, in the quote currency"),
+        col("open_interest", Double, "contracts; 0 where the venue has none"),
+        col("upper_limit", Double, "highest price that the day allows; 0 where there is none"),
+        col("lower_limit", Double, "lowest price that the day allows; 0 where there is none"),
+        col("bid_price_1", Double, "bid price of level 1, the best is 1; 0 where there is none"),
+        col("bid_price_2", Double, "bid price of level 2, the best is 1; 0 where there is none"),
+        col("bid_price_3", Double, "bid price of level 3, the best is 1; 0 where there is none"),
+        col("bid_price_4", Double, "bid price of level 4, the best is 1; 0 where there is none"),
+        col("bid_price_5", Double, "bid price of level 5, the best is 1; 0 where there is none"),
+        col("bid_volume_1", Double, "bid volume of level 1, the best is 1; 0 where there is none"),
+        col("bid_volume_2", Double, "bid volume of level 2, the best is 1; 0 where there is none"),
+        col("bid_volume_3", Double, "bid volume of level 3, the best is 1; 0 where there is none"),
+        col("bid_volume_4", Double, "bid volume of level 4, the best is 1; 0 where there is none"),
+        col("bid_volume_5", Double, "bid volume of level 5, the best is 1; 0 where there is none"),
+        col("ask_price_1", Double, "ask price of level 1, the best is 1; 0 where there is none"),
+        col("ask_price_2", Double, "ask price of level 2, the best is 1; 0 where there is none"),
+        col("ask_price_3", Double, "ask price of level 3, the best is 1; 0 where there is none"),
+        col("ask_price_4", Double, "ask price of level 4, the best is 1; 0 where there is none"),
+        col("ask_price_5", Double, "ask price of level 5, the best is 1; 0 where there is none"),
+        col("ask_volume_1", Double, "ask volume of level 1, the best is 1; 0 where there is none"),
+        col("ask_volume_2", Double, "ask volume of level 2, the best is 1; 0 where there is none"),
+        col("ask_volume_3", Double, "ask volume of level 3, the best is 1; 0 where there is none"),
+        col("ask_volume_4", Double, "ask volume of level 4, the best is 1; 0 where there is none"),
+        col("ask_volume_5", Double, "ask volume of level 5, the best is 1; 0 where there is none"),
+    ],
+};
+
+static MARKET_TRADES: TableSchema = TableSchema {
+    table: Table::MarketTrades,
+    name: "bk_market_trades",
+    key: EVENT_KEY,
+    values: &[
+        col("trading_day", Day, "the venue's day; a night session belongs to the next"),
+        col("price", Double, "in the quote currency"),
+        col("quantity", Double, "shares, contracts or base units"),
+        col("turnover", Double, "in the quote currency; 0 where the source does not say"),
+        col("side", Ascii, "who took the price: buy, sell or unknown"),
+        col("aggregated", Int, "1 where the row sums up several trades"),
     ],
 };
 

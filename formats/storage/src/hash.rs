@@ -6,8 +6,12 @@
 //! NULLs behind the last value are left out, so that a column added later, NULL in old rows, leaves
 //! their hashes alone. Version, device and LSN are not hashed, so two desktops that hold the same row hold the same hash.
 
-use barkeeper_records::{Bar, SeriesKey, Table, Value};
+use std::marker::PhantomData;
+
+use barkeeper_records::{Bar, InstrumentId, SeriesKey, Table, Value};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+use crate::eventsegment::StoredEvent;
 
 const NULL: u8 = 0;
 const INT: u8 = 1;
@@ -89,6 +93,41 @@ impl BarHasher {
         put_day(&mut self.bytes, bar.trading_day.days());
         for number in bar.numbers() {
             put_double(&mut self.bytes, number);
+        }
+        xxh3_64(&self.bytes) as i64
+    }
+}
+
+/// Hashes the ticks or market trades of one instrument; equal to [`row_hash`] of the same row.
+#[derive(Debug, Clone)]
+pub struct EventHasher<T> {
+    bytes: Vec<u8>,
+    prefix: usize,
+    of: PhantomData<T>,
+}
+
+impl<T: StoredEvent> EventHasher<T> {
+    /// A hasher for the rows of an instrument.
+    pub fn new(instrument: &InstrumentId) -> Self {
+        let mut bytes = Vec::with_capacity(320);
+        bytes.push(T::TABLE.code());
+        put_text(&mut bytes, instrument.as_bytes());
+        let prefix = bytes.len();
+        Self { bytes, prefix, of: PhantomData }
+    }
+
+    /// The hash of a row.
+    pub fn hash(&mut self, event: &T) -> i64 {
+        self.bytes.truncate(self.prefix);
+        let place = event.place();
+        put_int(&mut self.bytes, place.ts.nanos());
+        put_int(&mut self.bytes, place.sequence as i64);
+        put_day(&mut self.bytes, event.trading_day().days());
+        for number in 0..T::NUMBERS.len() {
+            put_double(&mut self.bytes, event.number(number));
+        }
+        for value in event.extra_values() {
+            put(&mut self.bytes, &value);
         }
         xxh3_64(&self.bytes) as i64
     }

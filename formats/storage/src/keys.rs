@@ -4,8 +4,8 @@
 //! ended by a zero byte: names hold no control characters, so no text holds one.
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, BookId, Bucket, InstrumentId, Interval, Lsn, PositionKey, RequestId, SeriesKey,
-    StrategyId, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay,
+    AccountId, AdjustmentTag, BookId, Bucket, EventPlace, InstrumentId, Interval, Lsn, PositionKey,
+    RequestId, SeriesKey, StrategyId, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay,
 };
 
 /// Appends the parts of a key.
@@ -361,6 +361,90 @@ pub fn read_chunk(key: &[u8]) -> Option<(Interval, AdjustmentTag, Timestamp, Ins
     let adjustment = AdjustmentTag::from_code(parts.u8()?)?;
     let ts = Timestamp::from_nanos(parts.i64()?);
     Some((interval, adjustment, ts, InstrumentId::from_trusted(parts.rest())?))
+}
+
+/// The prefix of a table's ticks or market trades.
+pub fn event_table(table: Table) -> Vec<u8> {
+    vec![table.code()]
+}
+
+/// Where a chunk of a slab stands: the slab's minute, the commit that wrote it, its place in the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventSlab {
+    /// Ticks or market trades.
+    pub table: Table,
+    /// The minute in which all rows lie.
+    pub start: Timestamp,
+    /// The commit that wrote it.
+    pub lsn: Lsn,
+    /// Its place among the slabs of the batch.
+    pub ordinal: u32,
+    /// The chunk's first instrument.
+    pub first: InstrumentId,
+}
+
+impl EventSlab {
+    /// The prefix of all chunks of the slab.
+    pub fn prefix(&self) -> Vec<u8> {
+        let key = Key::with(48).u8(self.table.code()).i64(self.start.nanos());
+        key.u64(self.lsn.0).u32(self.ordinal).0
+    }
+
+    /// The key of the chunk that begins with an instrument.
+    pub fn chunk(&self, first: &InstrumentId) -> Vec<u8> {
+        Key(self.prefix()).last_text(first.as_bytes()).0
+    }
+}
+
+/// The slab and the first instrument of a chunk's key.
+pub fn read_event_slab(key: &[u8]) -> Option<EventSlab> {
+    let mut parts = Parts(key);
+    let table = Table::from_code(parts.u8()?)?;
+    let start = Timestamp::from_nanos(parts.i64()?);
+    let (lsn, ordinal) = (Lsn(parts.u64()?), parts.u32()?);
+    Some(EventSlab { table, start, lsn, ordinal, first: InstrumentId::from_trusted(parts.rest())? })
+}
+
+/// The prefix of all slabs of a minute.
+pub fn event_slabs_of(table: Table, start: Timestamp) -> Vec<u8> {
+    Key::with(9).u8(table.code()).i64(start.nanos()).0
+}
+
+/// Tick or market trade: table, instrument, `ts`, sequence. A block has the key of its first row.
+pub fn event(table: Table, instrument: &InstrumentId, place: EventPlace) -> Vec<u8> {
+    let key = Key::with(48).u8(table.code()).text(instrument.as_str());
+    key.i64(place.ts.nanos()).u64(place.sequence).0
+}
+
+/// The prefix of an instrument's ticks or market trades.
+pub fn events_of(table: Table, instrument: &InstrumentId) -> Vec<u8> {
+    Key::with(32).u8(table.code()).text(instrument.as_str()).0
+}
+
+/// The prefix of an instrument's rows at an instant.
+pub fn events_until(table: Table, instrument: &InstrumentId, ts: Timestamp) -> Vec<u8> {
+    Key::with(40).u8(table.code()).text(instrument.as_str()).i64(ts.nanos()).0
+}
+
+/// Table, instrument and place of a key from [`event`].
+pub fn read_event(key: &[u8]) -> Option<(Table, InstrumentId, EventPlace)> {
+    let mut parts = Parts(key);
+    let table = Table::from_code(parts.u8()?)?;
+    let instrument = InstrumentId::from_trusted(parts.text()?)?;
+    let place = EventPlace { ts: Timestamp::from_nanos(parts.i64()?), sequence: parts.u64()? };
+    parts.end((table, instrument, place))
+}
+
+/// A page of statistics of ticks or market trades: table, instrument number / 64.
+pub fn event_stats(table: Table, page: u32) -> Vec<u8> {
+    Key::with(8).u8(table.code()).u32(page).0
+}
+
+/// Table and page of such a key.
+pub fn read_event_stats(key: &[u8]) -> Option<(Table, u32)> {
+    let mut parts = Parts(key);
+    let place = (Table::from_code(parts.u8()?)?, parts.u32()?);
+    parts.end(place)
 }
 
 /// A page of series statistics: interval, adjustment, instrument number / 64.

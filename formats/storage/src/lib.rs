@@ -5,6 +5,9 @@ mod content;
 mod decode;
 mod encode;
 mod envelope;
+mod eventchunk;
+mod eventrow;
+mod eventsegment;
 mod factorrow;
 mod hash;
 mod hashing;
@@ -28,8 +31,11 @@ pub use barrows::{
 };
 pub use content::ContentHasher;
 pub use envelope::{Damage, StoredRow};
+pub use eventchunk::{CHUNK_EVENTS, ChunkKind, EventChunk, VersionedEvent, encode_events};
+pub use eventrow::{EventStatsV1, EventTombstoneV1};
+pub use eventsegment::{EventSegment, EventWriter, StoredEvent};
 pub use factorrow::{FactorV1, StoredFactor};
-pub use hash::{BarHasher, chain, checksum, row_hash};
+pub use hash::{BarHasher, EventHasher, chain, checksum, row_hash};
 pub use index::{RunV1, SegmentIndexV1};
 pub use logrow::{
     DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestOrderV1,

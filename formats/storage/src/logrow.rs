@@ -1,7 +1,7 @@
 //! Records of the change log, bucket digests and the store's own facts.
 
 use barkeeper_records::{
-    AdjustmentTag, Digest, Interval, Lsn, RangeTombstone, SeriesKey, Table, Timestamp, Version,
+    AdjustmentTag, Digest, InstrumentId, Interval, Lsn, RangeTombstone, SeriesKey, Table, Timestamp, Version,
 };
 use bincode::{Decode, Encode};
 
@@ -38,6 +38,20 @@ pub enum LogEntry {
     },
     /// Bars that were removed.
     Delete(RangeTombstone),
+    /// The merged view of ticks or market trades of the instruments from `first` to `last` and the instants
+    /// from `from` to `to`, all included.
+    Events {
+        /// Which table.
+        table: Table,
+        /// First instrument in text order.
+        first: InstrumentId,
+        /// Last instrument.
+        last: InstrumentId,
+        /// First `ts`.
+        from: Timestamp,
+        /// Last `ts`.
+        to: Timestamp,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -46,6 +60,7 @@ enum EntryV1 {
     Series { prefix: Vec<u8>, from: i64, to: i64 },
     CrossSection { interval: u32, adjustment: u8, ts: i64 },
     Delete { prefix: Vec<u8>, from: i64, to: i64, version: u64 },
+    Events { table: u8, first: String, last: String, from: i64, to: i64 },
 }
 
 /// A record of the change log; LSN and place in the batch stand in the key.
@@ -89,6 +104,13 @@ impl LogV1 {
                 from: t.from.nanos(),
                 to: t.to.nanos(),
                 version: t.version.raw(),
+            },
+            LogEntry::Events { table, first, last, from, to } => EntryV1::Events {
+                table: table.code(),
+                first: first.to_string(),
+                last: last.to_string(),
+                from: from.nanos(),
+                to: to.nanos(),
             },
         };
         let mut record = Self { entry, version: version.raw(), written_ms: written.millis(), chain: 0 };
@@ -145,6 +167,17 @@ impl LogV1 {
                 version: Version::from_raw(*version).ok_or_else(|| bad("version"))?,
                 lsn,
             }),
+            EntryV1::Events { table, first, last, from, to } => {
+                let name =
+                    |text: &str| InstrumentId::from_trusted(text.as_bytes()).ok_or_else(|| bad("instrument"));
+                LogEntry::Events {
+                    table: Table::from_code(*table).ok_or_else(|| bad("table"))?,
+                    first: name(first)?,
+                    last: name(last)?,
+                    from: Timestamp::from_nanos(*from),
+                    to: Timestamp::from_nanos(*to),
+                }
+            }
         })
     }
 }

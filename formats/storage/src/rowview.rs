@@ -1,10 +1,13 @@
 //! Records as rows of tables and back: what targets store and what row hashes cover.
 
 use barkeeper_records::{
-    AccountId, Bar, BookId, Bucket, FactorEvent, InstrumentId, Interval, Position, Row, SeriesKey,
-    StrategySnapshot, StrategySnapshotKey, Table, Timestamp, TradeRecord, TradingDay, Value, limits, scaled,
+    AccountId, Bar, BookId, Bucket, EventPlace, FactorEvent, InstrumentId, Interval, Position, Row,
+    SeriesKey, StrategySnapshot, StrategySnapshotKey, Table, Timestamp, TradeRecord, TradingDay, Value,
+    limits, scaled,
 };
 use rust_decimal::Decimal;
+
+use crate::eventsegment::StoredEvent;
 
 fn text(value: &(impl ToString + ?Sized)) -> Value {
     Value::Text(value.to_string())
@@ -156,6 +159,36 @@ pub fn strategy_snapshot_bucket(key: &StrategySnapshotKey) -> Bucket {
     Bucket { table: Table::StrategySnapshots, group: key.strategy.to_string(), period }
 }
 
+/// The key of a row of ticks or market trades.
+pub fn event_key(instrument: &InstrumentId, place: EventPlace) -> Vec<Value> {
+    // Birth keeps sequences below 63 bits.
+    vec![text(instrument), Value::Int(place.ts.nanos()), Value::Int(place.sequence as i64)]
+}
+
+/// The columns of such a row behind its key.
+pub fn event_values<T: StoredEvent>(event: &T) -> Vec<Value> {
+    let mut values = vec![Value::Day(event.trading_day())];
+    values.extend((0..T::NUMBERS.len()).map(|place| Value::Double(event.number(place))));
+    values.extend(event.extra_values());
+    values
+}
+
+/// Instrument and place of such a key; `None` where the values are none.
+pub fn event_key_of(key: &[Value]) -> Option<(InstrumentId, EventPlace)> {
+    match key {
+        [Value::Text(instrument), Value::Int(ts), Value::Int(sequence)] => {
+            let sequence = u64::try_from(*sequence).ok()?;
+            Some((instrument.parse().ok()?, EventPlace { ts: Timestamp::from_nanos(*ts), sequence }))
+        }
+        _ => None,
+    }
+}
+
+/// The bucket of a row of ticks or market trades.
+pub fn event_bucket(table: Table, instrument: &InstrumentId, ts: Timestamp) -> Bucket {
+    Bucket { table, group: instrument.group().to_owned(), period: period_of(ts) }
+}
+
 /// The digest period of an instant.
 pub fn period_of(ts: Timestamp) -> i32 {
     i32::try_from(ts.nanos().div_euclid(limits::PERIOD_NS)).unwrap_or(i32::MAX)
@@ -196,6 +229,10 @@ pub fn bucket_of(row: &Row) -> Option<Bucket> {
             Value::Text(account) => (account.clone(), 0),
             _ => return None,
         },
+        Table::Ticks | Table::MarketTrades => {
+            let (instrument, place) = event_key_of(&row.key)?;
+            (instrument.group().to_owned(), period_of(place.ts))
+        }
         Table::Factors => (factor_key_of(&row.key)?.0.group().to_owned(), 0),
         Table::StrategySnapshots => {
             let key = strategy_snapshot_key_of(&row.key)?;

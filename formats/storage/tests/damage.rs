@@ -8,8 +8,8 @@ use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, Bucket, Digest, InstrumentId, Interval, Lsn, PositionKey,
-    SeriesKey, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay, Version,
+    AccountId, AdjustmentTag, Bar, BookId, Bucket, Digest, EventPlace, InstrumentId, Interval, Lsn,
+    PositionKey, SeriesKey, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay, Version,
 };
 use barkeeper_storage::{
     Axis, BarV1, BookV1, ChunkView, Damage, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
@@ -195,7 +195,10 @@ fn a_key_that_goes_on_behind_its_last_part_is_refused() {
     let bucket = Bucket { table: Table::Trades, group: "a".to_owned(), period: 0 };
     let book = BookId::main();
     let state = StrategySnapshotKey { strategy: "a".parse().unwrap(), saved_at: ts, sequence: 1 };
-    let all: [(Vec<u8>, IsRead); 11] = [
+    let place = EventPlace { ts, sequence: 7 };
+    let all: [(Vec<u8>, IsRead); 13] = [
+        (keys::event(Table::Ticks, &series.instrument, place), |key| keys::read_event(key).is_some()),
+        (keys::event_stats(Table::Ticks, 7), |key| keys::read_event_stats(key).is_some()),
         (keys::factor(&series.instrument, TradingDay::default()), |key| keys::read_factor(key).is_some()),
         (keys::book(&account, &book), |key| keys::read_book(key).is_some()),
         (keys::trade(&account, ts, id), |key| keys::read_trade(key).is_some()),

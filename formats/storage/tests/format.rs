@@ -13,17 +13,18 @@ use std::fs;
 use std::path::Path;
 
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Digest, FactorEvent, ImportRecord,
-    InstrumentId, Interval, Lsn, Position, PositionKey, PositionStatus, Quality, RangeTombstone, RequestId,
-    SeriesKey, StrategyId, StrategySnapshot, StrategySnapshotKey, Table, Timestamp, TradeId, TradeKind,
-    TradeRecord, TradingDay, Value, Version,
+    AccountId, AdjustmentTag, Bar, BookId, Bucket, Calendar, CalendarKind, Digest, EventPlace, FactorEvent,
+    ImportRecord, InstrumentId, Interval, Lsn, MarketEvent, MarketTrade, Position, PositionKey,
+    PositionStatus, Quality, RangeTombstone, RequestId, SeriesKey, Side, StrategyId, StrategySnapshot,
+    StrategySnapshotKey, Table, Tick, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay, Value, Version,
 };
 use barkeeper_storage::{
-    Axis, BarHasher, BarV1, BookV1, ChunkView, Dataset, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1,
-    ImportV1, LogEntry, LogV1, NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1,
-    RequestV1, RevisionV1, RunV1, STORE_FORMAT, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter,
-    SeriesStat, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1,
-    TradeV1, TradeVoidV1, VersionedBar, checksum, encode_chunk, file_name, hash_file, id_of_file_name, keys,
+    Axis, BarHasher, BarV1, BookV1, ChunkKind, ChunkView, Dataset, DigestV1, EventChunk, EventHasher,
+    EventStatsV1, EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogEntry, LogV1,
+    NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1, RequestV1, RevisionV1, RunV1,
+    STORE_FORMAT, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, SeriesStat, StatsPageV1, StoredRow,
+    StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
+    VersionedEvent, checksum, encode_chunk, encode_events, file_name, hash_file, id_of_file_name, keys,
     page_sum, row_hash, rowview,
 };
 use bincode::Encode;
@@ -321,6 +322,7 @@ fn ledger(v: &mut Vectors) {
         row_hash(Table::Books, &rowview::book_key(&key.account, &key.book), &rowview::book_values(day));
     v.text("book.row_hash", hash);
     factor(v, version, day);
+    events(v, version, day);
     // What a column that comes later holds in this row, and what stands behind a NULL.
     let later = |more: &[Value]| {
         let values = [&rowview::book_values(day)[..], more].concat();
@@ -384,6 +386,16 @@ fn log(v: &mut Vectors) {
         (
             ["log.key.key", "log.key.value"],
             LogEntry::Key { table: Table::Trades, key: keys::trade_id(trade().trade_id) },
+        ),
+        (
+            ["log.events.key", "log.events.value"],
+            LogEntry::Events {
+                table: Table::Ticks,
+                first: "000001.SZ".parse().unwrap(),
+                last: "600000.SH".parse().unwrap(),
+                from: ts,
+                to: ts,
+            },
         ),
     ];
     let mut chain = 0;
@@ -453,6 +465,73 @@ fn store_rows(v: &mut Vectors) {
         quality,
     };
     v.row(["import.key", "import.value"], import.hash.as_bytes(), &ImportV1::of(&import, 7));
+}
+
+fn events(v: &mut Vectors, version: Version, day: TradingDay) {
+    let instrument: InstrumentId = "000001.SZ".parse().unwrap();
+    let place = EventPlace { ts: at("2024-01-02T01:30:00Z"), sequence: 0 };
+    let tick = |sequence, last| Tick {
+        ts: place.ts,
+        sequence,
+        trading_day: day,
+        last,
+        volume: 1_000.0,
+        turnover: 9_390.5,
+        upper_limit: 10.33,
+        lower_limit: 8.45,
+        bid_prices: [9.38, 9.37, 9.36, 9.35, 9.34],
+        bid_volumes: [100.0; 5],
+        ask_prices: [last + 0.01, 0.0, 0.0, 0.0, 0.0],
+        ask_volumes: [1e10, 0.0, 0.0, 0.0, 0.0],
+        ..Tick::default()
+    };
+    let rows =
+        [tick(0, 9.39), tick(1, 1.0 / 3.0)].map(|event| (instrument, VersionedEvent { event, version }));
+    let key = keys::event(Table::Ticks, &instrument, place);
+    assert_eq!(keys::read_event(&key), Some((Table::Ticks, instrument, place)));
+    let value = encode_events(ChunkKind::Block, &key, &rows);
+    let mut back = Vec::new();
+    let chunk = EventChunk::read::<Tick>(ChunkKind::Block, &key, &value).unwrap();
+    chunk.each::<Tick>(|instrument, row| back.push((instrument, row))).unwrap();
+    assert_eq!(back, rows);
+    v.hex("tick.block.key", &key);
+    v.hex("tick.block.value", &value);
+    let hash = EventHasher::new(&instrument).hash(&rows[0].1.event);
+    let view = (rowview::event_key(&instrument, place), rowview::event_values(&rows[0].1.event));
+    assert_eq!(hash, row_hash(Table::Ticks, &view.0, &view.1));
+    v.text("tick.row_hash", hash);
+    let trade = MarketTrade {
+        ts: place.ts,
+        sequence: 7,
+        trading_day: day,
+        price: 42_283.58,
+        quantity: 0.001,
+        turnover: 42.28358,
+        side: Side::Sell,
+        aggregated: true,
+    };
+    let rows = ["BTCUSDT.BINANCE", "ETHUSDT.BINANCE"]
+        .map(|name| (name.parse().unwrap(), VersionedEvent { event: trade, version }));
+    let slab = keys::EventSlab {
+        table: Table::MarketTrades,
+        start: place.ts,
+        lsn: Lsn(7),
+        ordinal: 0,
+        first: rows[0].0,
+    };
+    let key = slab.chunk(&rows[0].0);
+    assert!(key.starts_with(&slab.prefix()) && keys::read_event_slab(&key) == Some(slab));
+    v.hex("market_trade.slab.key", &key);
+    v.hex("market_trade.slab.value", &encode_events(ChunkKind::Slab, &key, &rows));
+    let hash = EventHasher::new(&rows[0].0).hash(&trade);
+    let view = (rowview::event_key(&rows[0].0, trade.place()), rowview::event_values(&trade));
+    assert_eq!(hash, row_hash(Table::MarketTrades, &view.0, &view.1));
+    v.text("market_trade.row_hash", hash);
+    let tombstone = EventTombstoneV1::of(version);
+    v.value("event.tombstone.value", &keys::event(Table::Ticks, &instrument, place), &tombstone);
+    let mut stats = EventStatsV1::default();
+    stats.set(65, SeriesStat { count: 2, first: place.ts.nanos(), last: place.ts.nanos() });
+    v.row(["event.stats.key", "event.stats.value"], &keys::event_stats(Table::Ticks, 1), &stats);
 }
 
 fn factor(v: &mut Vectors, version: Version, day: TradingDay) {

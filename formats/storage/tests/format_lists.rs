@@ -13,9 +13,10 @@ use std::path::Path;
 
 use barkeeper_records::{Column, Table};
 use barkeeper_storage::{
-    BarV1, BookV1, DigestV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogV1, NumberOfV1,
-    NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1, SegmentIndexV1, SegmentV1, StatsPageV1,
-    StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
+    BarV1, BookV1, ChunkKind, DigestV1, EventStatsV1, EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1,
+    IdentityV1, ImportV1, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1,
+    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
+    TradeOfInstrumentV1, TradeV1, TradeVoidV1,
 };
 
 const FORMAT: &str = include_str!("../../FORMAT.md");
@@ -76,6 +77,7 @@ fn kinds_of_the_sources() -> Vec<u8> {
             );
         }
     }
+    found.extend([ChunkKind::Slab as u8, ChunkKind::Block as u8]);
     found.sort_unstable();
     found
 }
@@ -88,10 +90,12 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
     let rows = kinds![
         PositionV1 BookV1 TradeV1 ImportV1 BarV1 RevisionV1 TombstoneV1 StatsPageV1 NumberV1 LogV1 DigestV1
         IdentityV1 HeadV1 RequestV1 TradeIdV1 TradeOfInstrumentV1 ExternalIdV1 TradeVoidV1 RequestOrderV1
-        NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1 StrategySnapshotV1
+        NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1 StrategySnapshotV1 EventTombstoneV1 EventStatsV1
     ];
     let mut code = rows.map(|(kind, name)| (kind, format!("`{name}`"))).to_vec();
     code.push((CHUNK, "slab chunk".to_owned()));
+    code.push((ChunkKind::Slab as u8, "chunk of a slab of ticks or market trades".to_owned()));
+    code.push((ChunkKind::Block as u8, "block of ticks or market trades".to_owned()));
     code.sort();
     let numbers: Vec<u8> = (1..=u8::try_from(code.len()).unwrap()).collect();
     let code: Vec<String> = code.into_iter().map(|(kind, what)| format!("| {kind} | {what} |")).collect();

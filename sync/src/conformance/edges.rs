@@ -6,8 +6,8 @@ use barkeeper_records::{Bucket, Change, Digest, Row, Table, Timestamp, TradingDa
 use barkeeper_storage::{row_hash, rowview};
 
 use super::sample::{
-    bar, bar_key, book, extreme_trades, factor, position, row, series, small_version, state, tombstone,
-    trade, trade_values,
+    bar, bar_key, book, extreme_trades, factor, market_trade, position, row, series, small_version, state,
+    tick, tombstone, trade, trade_values,
 };
 use super::streams::{greeted, live, ship};
 use super::{Failure, Remote, expect, expect_true};
@@ -78,6 +78,8 @@ fn extreme_rows() -> Vec<Row> {
             factor("BTCUSDT.BINANCE", 19_724, Some(2.0)),
         ],
     );
+    add(Table::Ticks, (0..4).map(tick).collect());
+    add(Table::MarketTrades, (0..6).map(market_trade).collect());
     add(Table::Books, vec![book("é", -106_751), book("e\u{301}", 106_751), book("E", 0), book("a_%", -1)]);
     let long = format!("\"{}\"", "状态🐉'\\".repeat(100_000));
     add(

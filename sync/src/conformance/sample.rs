@@ -110,6 +110,34 @@ pub fn state(strategy: &str, saved_at: i64, sequence: i64, body: &str) -> (Vec<V
     (key, vec![Value::Int(1), text(body)])
 }
 
+/// Key of a tick or a market trade: several instruments of one group, instants at both ends of time.
+fn event_key(number: usize) -> Vec<Value> {
+    let instruments = ["000001.SZ", "000002.SZ", "IF2403.CFFEX"];
+    let instants = [0, -1, i64::MIN, i64::MAX];
+    let instrument = instruments.get(number % 3).copied().unwrap_or_default();
+    let ts = instants.get(number % 4).copied().unwrap_or_default();
+    vec![text(instrument), Value::Int(ts), Value::Int(if number == 3 { i64::MAX } else { number as i64 })]
+}
+
+/// Key and columns of a tick.
+pub(super) fn tick(number: usize) -> (Vec<Value>, Vec<Value>) {
+    let mut values = vec![Value::Day(TradingDay::default())];
+    let numbers = [0.0, f64::MAX, -37.63, 5e-324, 10.5];
+    values.extend(
+        (0..26).map(|place| Value::Double(numbers.get((place + number) % 5).copied().unwrap_or(0.0))),
+    );
+    (event_key(number), values)
+}
+
+/// Key and columns of a market trade.
+pub(super) fn market_trade(number: usize) -> (Vec<Value>, Vec<Value>) {
+    let side = ["unknown", "buy", "sell"].get(number % 3).copied().unwrap_or_default();
+    let mut values = vec![Value::Day(TradingDay::default())];
+    values.extend([-1.5, 0.0, f64::MAX].map(Value::Double));
+    values.extend([text(side), Value::Int((number % 2) as i64)]);
+    (event_key(number), values)
+}
+
 /// Trades whose texts and numbers are as odd as a store lets them be.
 pub fn extreme_trades() -> Vec<(Vec<Value>, Vec<Value>)> {
     let widest = 10_i128.pow(28) - 1;

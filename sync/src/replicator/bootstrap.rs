@@ -10,6 +10,17 @@ use crate::state::State;
 
 /// Rows in one transaction at the target.
 const PAGE_ROWS: usize = 25_000;
+/// The order in which tables are copied: what is small and what people look at first comes first.
+const COPIED: [Table; 8] = [
+    Table::Books,
+    Table::Positions,
+    Table::Trades,
+    Table::StrategySnapshots,
+    Table::Factors,
+    Table::Bars,
+    Table::Ticks,
+    Table::MarketTrades,
+];
 
 /// What is to be copied.
 #[derive(Debug)]
@@ -89,8 +100,7 @@ impl Replicator {
         let standing = self.at.clone();
         self.ship(&changes, &standing, 0)?;
         let mut buckets = VecDeque::new();
-        // Bars last: there are most of them.
-        for table in Table::ALL.into_iter().rev() {
+        for table in COPIED {
             let there: HashMap<Bucket, _> = if after == Lsn(0) {
                 // An earlier copy may have been broken off by the end of a process.
                 self.sink.digests(table)?.into_iter().collect()

@@ -165,6 +165,55 @@ impl Writer {
         Ok(all)
     }
 
+    /// The rows of a bucket of ticks or market trades, one instrument after the other.
+    pub(super) fn stream_rows(
+        &mut self,
+        connection: &Connection,
+        bucket: &Bucket,
+        after: Option<&[Value]>,
+        limit: i64,
+    ) -> rusqlite::Result<Vec<RemoteRow>> {
+        let mut all = Vec::new();
+        let Some(place) = Self::place(bucket.table) else { return Ok(all) };
+        let (Some(sql), Some(local)) = (self.tables.get(place), self.local.get_mut(place)) else {
+            return Ok(all);
+        };
+        let Pages::Stream { page, next } = &sql.pages else { return Ok(all) };
+        let (mut page, mut next) = (connection.prepare_cached(page)?, connection.prepare_cached(next)?);
+        let (first, last) = period_bounds(bucket.period);
+        let prefix = &bucket.group;
+        let below = format!("{prefix}{ABOVE}");
+        // Sequences are never below 0, so this stands before every row of the period.
+        let start = (first, i64::MIN);
+        let mut here = match after {
+            Some([Value::Text(instrument), Value::Int(ts), Value::Int(sequence)]) => {
+                Some((instrument.clone(), (*ts, *sequence).max(start)))
+            }
+            _ => None,
+        };
+        let mut from = prefix.clone();
+        while (all.len() as i64) < limit {
+            let (instrument, (ts, sequence)) = if let Some(place) = here.take() {
+                place
+            } else {
+                let found =
+                    next.query_row(params![from, below, prefix], |row| Ok(text_of(row.get_ref(0)?).0));
+                match found.optional()? {
+                    Some(instrument) => (instrument, start),
+                    None => break,
+                }
+            };
+            let room = limit - all.len() as i64;
+            let mut rows = page.query(params![instrument, ts, sequence, last, room])?;
+            while let Some(row) = rows.next()? {
+                all.push(read_row(row, sql, local.as_mut(), &mut self.text)?);
+            }
+            // The smallest text above the instrument.
+            from = format!("{instrument}\0");
+        }
+        Ok(all)
+    }
+
     pub(super) fn plain_rows(
         &mut self,
         connection: &Connection,

@@ -103,6 +103,13 @@ pub(super) enum Pages {
         /// The next instrument: interval, adjustment, from, below, prefix.
         next: String,
     },
+    /// Ticks and market trades: likewise, by instrument alone.
+    Stream {
+        /// Instrument, the `ts` and sequence behind which rows stand, last `ts`, limit.
+        page: String,
+        /// The next instrument: from, below, prefix.
+        next: String,
+    },
     /// Others.
     Plain {
         /// From the start; the last parameter is the limit.
@@ -282,6 +289,7 @@ fn digests(table: Table) -> String {
         Shape::Instrument => format!("substr(\"instrument\", 1, {PREFIX_CHARS}), 0"),
         Shape::ByPeriod { group, instant } => format!("{}, {}", quote_identifier(group), period(instant)),
         Shape::Whole { group } => format!("{}, 0", quote_identifier(group)),
+        Shape::Stream => format!("substr(\"instrument\", 1, {PREFIX_CHARS}), {}", period("ts")),
     };
     format!(
         "SELECT {group}, count(*), sum(\"row_hash\" & 4294967295), sum((\"row_hash\" >> 32) & 4294967295) \
@@ -315,6 +323,18 @@ fn pages(table: Table) -> Pages {
             format!("{} = ? AND {} BETWEEN ? AND ?", quote_identifier(group), quote_identifier(instant))
         }
         Shape::Whole { group } => format!("{} = ?", quote_identifier(group)),
+        Shape::Stream => {
+            return Pages::Stream {
+                page: format!(
+                    "{select} WHERE \"instrument\" = ?1 AND (\"ts\", \"sequence\") > (?2, ?3) AND \"ts\" <= ?4 \
+                     ORDER BY \"ts\", \"sequence\" LIMIT ?5"
+                ),
+                next: format!(
+                    "SELECT \"instrument\" FROM {name} WHERE \"instrument\" >= ?1 AND \"instrument\" < ?2 \
+                     AND substr(\"instrument\", 1, {PREFIX_CHARS}) = ?3 ORDER BY \"instrument\" LIMIT 1"
+                ),
+            };
+        }
     };
     let places = vec!["?"; schema.key.len()].join(", ");
     Pages::Plain {

@@ -304,6 +304,7 @@ impl Sink for SqliteSink {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let read = match (SeriesGroup::split(&bucket.group), Shape::of(bucket.table)) {
             (Some(group), Shape::Series) => writer.series_rows(connection, bucket, group, after, limit),
+            (_, Shape::Stream) => writer.stream_rows(connection, bucket, after, limit),
             (None, Shape::Series) => return Err(SinkError::Bucket { bucket: bucket.clone() }),
             _ => writer.plain_rows(connection, bucket, after, limit),
         };
