@@ -656,21 +656,24 @@ impl Inner {
         {
             return Ok(());
         }
-        let over = head.log_bytes > limits::LOG_BYTES || self.log_is_old(tables, &head)?;
-        let mut gone = Vec::new();
+        let now = self.options.clock.now().millis();
+        let (mut gone, mut left) = (Vec::new(), head.log_bytes);
         let mut whole = head.tail;
         tables.scan(Tab::Log, &keys::log(Lsn(head.tail), 0), &[], false, &mut |key, value| {
             let (lsn, _) = keys::read_log(key).ok_or_else(|| missing("log key"))?;
-            // Only whole commits go: the checks stand at the first record of each.
+            let record: barkeeper_storage::LogV1 = barkeeper_storage::StoredRow::from_bytes(key, value)?;
+            // Only whole commits go: the checks stand at the first record of each. What is young and needed
+            // stays, however old that before it was.
             if gone.is_empty() || lsn.0 != whole {
-                let wanted = lsn.0 <= needed || over;
+                let wanted = lsn.0 <= needed || left > limits::LOG_BYTES || is_old(&record, now);
                 if gone.len() >= STEP || !wanted {
                     return Ok(std::ops::ControlFlow::Break(()));
                 }
                 whole = lsn.0;
             }
-            let record: barkeeper_storage::LogV1 = barkeeper_storage::StoredRow::from_bytes(key, value)?;
-            gone.push((key.to_vec(), (key.len() + value.len()) as u64, lsn.0, record.chain()));
+            let bytes = (key.len() + value.len()) as u64;
+            left = left.saturating_sub(bytes);
+            gone.push((key.to_vec(), bytes, lsn.0, record.chain()));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
         let Some((_, _, last, chain)) = gone.last().cloned() else { return Ok(()) };
@@ -688,7 +691,11 @@ impl Inner {
         let key = keys::log(Lsn(head.tail), 0);
         let record: Option<barkeeper_storage::LogV1> = tables.row(Tab::Log, &key)?;
         let now = self.options.clock.now().millis();
-        Ok(record
-            .is_some_and(|record| now.saturating_sub(record.written_ms()) > limits::LOG_AGE_NS / 1_000_000))
+        Ok(record.is_some_and(|record| is_old(&record, now)))
     }
+}
+
+/// Whether a log record is older than the log is kept.
+const fn is_old(record: &barkeeper_storage::LogV1, now_ms: i64) -> bool {
+    now_ms.saturating_sub(record.written_ms()) > limits::LOG_AGE_NS / 1_000_000
 }

@@ -354,6 +354,27 @@ pub enum MaintenanceError {
         /// Series of which more than one file, or a removal, speaks.
         overlaps: u64,
     },
+    /// What a merge wrote is not what it read. Nothing was changed.
+    #[error("what was merged is not what was read: {detail}")]
+    Unlike {
+        /// What differs.
+        detail: String,
+    },
+    /// The last merge cannot be undone. Nothing was changed.
+    #[error("the last merge cannot be undone: {detail}")]
+    NotUndone {
+        /// Why.
+        detail: String,
+    },
+    /// The database could not be compacted. What is stored stays as it is.
+    #[error("store.redb cannot be compacted: {detail}")]
+    Compact {
+        /// Why.
+        detail: String,
+    },
+    /// The store is being closed.
+    #[error("the store is being closed")]
+    Stopped,
     /// A file could not be written, or is not what was written.
     #[error(transparent)]
     Segment(#[from] SegmentError),
@@ -370,6 +391,21 @@ pub enum MaintenanceError {
     #[cfg(feature = "fault-injection")]
     #[error("cut off at step {0} by a test")]
     Cut(usize),
+}
+
+impl MaintenanceError {
+    /// Whether a test has cut it off, as a crash does: nothing is tidied up then.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) const fn is_cut(&self) -> bool {
+        matches!(self, Self::Cut(_))
+    }
+
+    /// Whether a test has cut it off.
+    #[cfg(not(feature = "fault-injection"))]
+    #[expect(clippy::unused_self, reason = "the same signature as under test")]
+    pub(crate) const fn is_cut(&self) -> bool {
+        false
+    }
 }
 
 impl From<CommitError> for MaintenanceError {

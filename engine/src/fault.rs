@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use redb::StorageBackend;
 
+use crate::compact::{CompactOptions, CompactReport};
 use crate::error::{MaintenanceError, OpenError};
 use crate::folder::DATABASE;
 use crate::hot::{Hot, damaged_structure};
@@ -48,6 +49,14 @@ impl Store {
         let hot = Hot::open(Box::new(backend), None, true, dir, &options)?;
         let opened = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
         opened.unwrap_or_else(|_| Err(damaged_structure(&dir.join(DATABASE))))
+    }
+
+    /// As [`Store::compact`], on the disk on which the store is open.
+    ///
+    /// # Errors
+    /// As [`Store::compact`].
+    pub fn compact_here(self, what: &CompactOptions) -> Result<CompactReport, MaintenanceError> {
+        self.compact_open(*what, &mut |_, _| {})
     }
 
     /// Calls `hook` at every step of a publication with the step's number and name; true cuts it off there.

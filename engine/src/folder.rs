@@ -83,7 +83,8 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     rename_durably(&fresh, file)
 }
 
-fn is_busy(error: &io::Error) -> bool {
+/// Whether another program has the file for a moment.
+pub(crate) fn is_busy(error: &io::Error) -> bool {
     cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33 | 1224))
 }
 

@@ -201,6 +201,19 @@ impl Hot {
         self.pages.compare_all()
     }
 
+    /// Moves pages to the front of the file and cuts it off; whether anything could be moved. Nobody may
+    /// read or write meanwhile.
+    pub(crate) fn compact(&self) -> Result<bool, String> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_mut().ok_or("the database is closed")?;
+        // redb may panic on a damaged page.
+        let compacted = catch_unwind(AssertUnwindSafe(|| db.compact()));
+        match compacted {
+            Ok(done) => done.map_err(|error| error.to_string()),
+            Err(_) => Err("a page of the database does not decode".to_owned()),
+        }
+    }
+
     /// redb's own check of the whole database: every page against the hash tree, the free pages against the
     /// used ones. Whether all was well; what was not is mended where that is possible.
     pub(crate) fn check(&self) -> Result<bool, DatabaseError> {

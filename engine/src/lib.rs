@@ -13,6 +13,7 @@ struct Readme;
 
 mod backup;
 mod commit;
+mod compact;
 mod digests;
 mod error;
 mod events;
@@ -24,8 +25,12 @@ mod files;
 mod folder;
 mod hot;
 mod import;
+mod leases;
+mod maintenance;
 mod manifest;
 mod merge;
+mod merge_policy;
+mod merging;
 mod ops_bars;
 mod ops_factors;
 mod ops_positions;
@@ -41,17 +46,22 @@ mod readers;
 mod recover;
 mod replay;
 mod report;
+mod sabotage;
 mod scan;
 mod seal;
 mod session;
 mod snapshot;
 mod stats;
 mod store;
+mod strays;
 mod summary;
 mod tables;
 mod tails;
+mod tombstones;
 mod trades;
+mod trash;
 mod turnover;
+mod undo;
 mod upkeep;
 mod verify;
 mod view;
@@ -63,8 +73,12 @@ pub use backup::{
 };
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};
+pub use compact::{CompactOptions, CompactReport, Space};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use events::EventSummary;
+pub use maintenance::{
+    MaintenanceBudget, MaintenanceOptions, MaintenanceReport, MergeOptions, MergePlan, MergeReport,
+};
 pub use options::{OnCheck, StoreOptions};
 pub use place::{SharedFolder, shared_folder};
 pub use replay::{Known, Replay, ReplayRequest};
@@ -72,6 +86,10 @@ pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
 };
+#[cfg(feature = "fault-injection")]
+pub use sabotage::Sabotage;
 pub use scan::{Instruments, Scan, ScanOrder, ScanRequest, ScanTable};
 pub use snapshot::Snapshot;
 pub use store::Store;
+pub use trash::{TrashReport, TrashedFile};
+pub use undo::UndoReport;

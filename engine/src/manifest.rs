@@ -121,6 +121,16 @@ impl SegmentCache {
         Ok(segment)
     }
 
+    /// Closes a segment that no manifest names any more; false where somebody reads it still.
+    pub(crate) fn let_go(&self, id: u128) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_read = open.get(&id).is_some_and(|segment| Arc::strong_count(segment) > 1);
+        if !is_read {
+            open.remove(&id);
+        }
+        !is_read
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

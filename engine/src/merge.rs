@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use barkeeper_records::{AdjustmentTag, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp};
+use barkeeper_records::{
+    AdjustmentTag, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp, Version,
+};
 use barkeeper_storage::{Axis, BarV1, ChunkView, RunV1, StoredRow, TombstoneV1, VersionedBar, keys};
 
 use crate::error::{ReadResult, missing};
@@ -184,6 +186,34 @@ impl<V: View> Bars<'_, V> {
             });
         }
         Ok(())
+    }
+
+    /// Whether a row of a series from `from` to `to` has a version below this, visible or not, in any tier.
+    pub(crate) fn any_below(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+        version: Version,
+    ) -> ReadResult<bool> {
+        let mut found = Winners::new(Vec::new());
+        self.cold(series, from, to, &mut found)?;
+        self.hot(series, from, to, &mut found)?;
+        Ok(found.bars.iter().any(|row| row.version < version))
+    }
+
+    /// The tombstones of an interval and adjustment, in the order of series.
+    pub(crate) fn tombstones_of(
+        &self,
+        interval: Interval,
+        adjustment: AdjustmentTag,
+    ) -> ReadResult<Vec<RangeTombstone>> {
+        let mut found = Vec::new();
+        self.view.scan_prefix(Tab::Tombstones, &keys::bars_of(interval, adjustment), &mut |key, value| {
+            found.push(read_tombstone(key, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     /// The tombstones of a series.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use barkeeper_records::{Calendar, Clock, limits};
 
+use crate::maintenance::MaintenanceOptions;
+
 /// Hears of bytes checked and bytes in all.
 pub type OnCheck = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
@@ -19,8 +21,9 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// How other processes are told who has the store.
     pub program: String,
-    /// Whether relaxed values are written every 200 ms by a thread of the store's own. On by default;
-    /// off, they are written with the next commit and at close.
+    /// Whether threads of the store's own write relaxed values every 200 ms and maintain the store. On by
+    /// default; off, relaxed values are written with the next commit and at close, and
+    /// [`Store::maintain`](crate::Store::maintain) is for the caller.
     pub background: bool,
     /// How long a snapshot may be held before it expires: 60 s by default, by the steady clock. Looked at
     /// before every commit and, with `background`, every 200 ms.
@@ -31,6 +34,8 @@ pub struct StoreOptions {
     /// Hears how far the check of a whole database has come while it is opened: bytes checked, bytes of the
     /// file. A store that was closed is opened without one. Nobody by default.
     pub on_check: Option<OnCheck>,
+    /// When background maintenance does what.
+    pub maintenance: MaintenanceOptions,
 }
 
 impl std::fmt::Debug for StoreOptions {
@@ -51,6 +56,7 @@ impl StoreOptions {
             snapshot_age: Duration::from_nanos(limits::SNAPSHOT_AGE_NS.unsigned_abs()),
             allow_shared_folder: false,
             on_check: None,
+            maintenance: MaintenanceOptions::default(),
         }
     }
 }

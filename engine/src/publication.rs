@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
-    Axis, Dataset, NumberOfV1, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, VersionedBar,
-    WrittenSegment, file_name,
+    Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentError, SegmentKind, SegmentV1, SegmentWriter,
+    VersionedBar, WrittenSegment, file_name,
 };
 
 use crate::error::{CommitResult, MaintenanceError};
@@ -21,7 +21,7 @@ use crate::tables::{GENERATION, Tab};
 pub(crate) type Rows = Vec<(InstrumentId, Vec<VersionedBar>)>;
 
 /// A segment that stands at its place and is not in the manifest yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     id: u128,
     twin: Option<u128>,
@@ -47,6 +47,21 @@ impl Prepared {
 
     pub(crate) const fn bytes(&self) -> u64 {
         self.written.bytes
+    }
+
+    pub(crate) const fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// With the digest of its rows, where it was not known before they were written.
+    pub(crate) fn with_digest(self, digest: Digest) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// Opens the file as readers will.
+    pub(crate) fn open(&self, place: &Path) -> Result<Segment, SegmentError> {
+        let (entry, index) = self.clone().entry(Lsn::default(), self.version);
+        Segment::open(place, entry, index)
     }
 
     fn entry(self, lsn: Lsn, version: Option<Version>) -> (SegmentEntry, barkeeper_storage::SegmentIndexV1) {
@@ -119,24 +134,24 @@ impl Inner {
         Ok(prepared)
     }
 
-    fn prepare(
+    /// Writes one segment and moves it to its place.
+    pub(crate) fn prepare(
         &self,
         common: Common,
         axis: Axis,
         id: u128,
         twin: Option<u128>,
-        fill: impl FnOnce(&mut SegmentWriter) -> Result<(), barkeeper_storage::SegmentError>,
+        fill: impl FnOnce(&mut SegmentWriter) -> Result<(), MaintenanceError>,
     ) -> Result<Prepared, MaintenanceError> {
         let Common { interval, adjustment, version, digest } = common;
         let kind = SegmentKind { axis, interval, adjustment, version };
         let staged = self.dir.join(STAGING).join(file_name(id));
-        self.step("begin")?;
-        let mut writer = SegmentWriter::create(&staged, kind)?;
-        self.step("created")?;
-        fill(&mut writer)?;
-        self.step("filled")?;
-        let written = writer.finish()?;
-        self.step("forced and checked")?;
+        let written = self.write_staged(&staged, kind, fill).inspect_err(|error| {
+            // What a crash leaves is an orphan; what fails otherwise is not left behind.
+            if !error.is_cut() {
+                discard(std::slice::from_ref(&staged));
+            }
+        })?;
         let dataset = Dataset::Bars { interval, adjustment };
         let prepared = Prepared { id, twin, axis, dataset, version, digest, written };
         let place = self.place(&prepared);
@@ -144,6 +159,22 @@ impl Inner {
             .map_err(|source| MaintenanceError::Io { path: place, source })?;
         self.step("moved")?;
         Ok(prepared)
+    }
+
+    fn write_staged(
+        &self,
+        staged: &Path,
+        kind: SegmentKind,
+        fill: impl FnOnce(&mut SegmentWriter) -> Result<(), MaintenanceError>,
+    ) -> Result<WrittenSegment, MaintenanceError> {
+        self.step("begin")?;
+        let mut writer = SegmentWriter::create(staged, kind)?;
+        self.step("created")?;
+        fill(&mut writer)?;
+        self.step("filled")?;
+        let written = writer.finish()?;
+        self.step("forced and checked")?;
+        Ok(written)
     }
 
     pub(crate) fn place(&self, prepared: &Prepared) -> PathBuf {

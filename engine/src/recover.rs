@@ -7,39 +7,38 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{SegmentV1, StoredRow, id_of_file_name};
+use barkeeper_storage::{SegmentV1, StoredRow};
 
 use crate::error::{OpenError, ReadError};
 use crate::folder::{self, BARS, MARKET_TRADES, STAGING, TICKS, TRASH};
 use crate::manifest::id_of;
 use crate::tables::Tab;
+use crate::trash::{empty_at_open, retired};
 use crate::view::{ReadView, View};
-
-/// How long a file stays in `trash/`: 7 days, by the time in its own name.
-const TRASH_MS: u64 = 7 * 86_400 * 1_000;
 
 /// Brings the folder to what the manifest says.
 ///
-/// A published file that is still in `staging/` is moved to its place. A file of ours that no manifest
-/// entry names was never published: it moves to `trash/`. A published file that is gone or damaged is an
-/// error of the reads that need it: positions and trades go on without it.
+/// A published file that is still in `staging/`, or in `trash/` again, is moved to its place. A file of ours
+/// that no manifest entry names was never published, or was merged: it moves to `trash/`. A published file
+/// that is gone or damaged is an error of the reads that need it: positions and trades go on without it.
 pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(), OpenError> {
     let path = dir.join(folder::DATABASE);
     let mut published = HashMap::new();
-    view.scan_prefix(Tab::Segments, &[], &mut |key, value| {
+    let scanned = view.scan_prefix(Tab::Segments, &[], &mut |key, value| {
         let id = id_of(key)?;
         published.insert(id, SegmentV1::from_bytes(key, value)?.read(id)?);
         Ok(ControlFlow::Continue(()))
-    })
-    .map_err(|error| match error {
+    });
+    let retired = scanned.and_then(|()| retired(view)).map_err(|error| match error {
         ReadError::Io { source } => OpenError::Io { path: path.clone(), source },
         other => OpenError::Damaged { path: path.clone(), detail: other.to_string() },
     })?;
     for entry in published.values() {
         let place = dir.join(entry.path());
-        let staged = dir.join(STAGING).join(entry.file_name());
-        if !place.exists() && staged.exists() {
-            folder::rename_durably(&staged, &place)
+        // A move that the disk lost, into its place or back into it when a merge was undone.
+        let waiting = [STAGING, TRASH].map(|part| dir.join(part).join(entry.file_name()));
+        if let (false, Some(file)) = (place.exists(), waiting.iter().find(|file| file.exists())) {
+            folder::rename_durably(file, &place)
                 .map_err(|source| OpenError::Io { path: place.clone(), source })?;
         }
     }
@@ -50,26 +49,13 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         _ => {}
     }
     // Before anything new comes in: what goes to the trash now stays there for this run at least.
-    empty_trash(dir, now).map_err(io)?;
+    empty_at_open(dir, &retired, now).map_err(io)?;
     for part in [BARS, TICKS, MARKET_TRADES, STAGING] {
         for (file, id) in folder::segment_files(&dir.join(part)).map_err(io)? {
             if !published.contains_key(&id) {
                 let name = file.file_name().unwrap_or_default();
                 folder::rename_durably(&file, &dir.join(TRASH).join(name)).map_err(io)?;
             }
-        }
-    }
-    Ok(())
-}
-
-fn empty_trash(dir: &Path, now: Timestamp) -> io::Result<()> {
-    let now_ms = u64::try_from(now.millis()).unwrap_or(0);
-    for entry in fs::read_dir(dir.join(TRASH))? {
-        let entry = entry?;
-        let id = entry.file_name().to_str().and_then(id_of_file_name);
-        let born = id.map(|id| ulid::Ulid::from(id).timestamp_ms());
-        if born.is_some_and(|born| born.saturating_add(TRASH_MS) < now_ms) {
-            fs::remove_file(entry.path())?;
         }
     }
     Ok(())

@@ -9,6 +9,8 @@ use barkeeper_records::{
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use crate::compact::Space;
+
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -302,6 +304,10 @@ pub struct StoreStats {
     pub targets: Vec<(String, Lsn)>,
     /// Open snapshots of this process, the oldest first.
     pub snapshots: Vec<OpenSnapshot>,
+    /// Where the bytes are, and which of them are dead.
+    pub space: Space,
+    /// Why the store's own maintenance failed last; none where it is well.
+    pub maintenance_error: Option<String>,
     /// The trading day of the last increment of each book.
     pub books: Vec<(AccountId, BookId, TradingDay)>,
 }

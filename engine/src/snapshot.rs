@@ -47,7 +47,8 @@ impl Snapshot {
     pub(crate) fn brief(inner: &Arc<Inner>) -> ReadResult<Self> {
         // Relaxed values first: what is folded in between is seen in both places, never in none.
         let relaxed = inner.overlay.now();
-        let view = ReadView::new(inner.begin_read()?);
+        let lease = inner.leases.take();
+        let view = ReadView::leased(inner.begin_read()?, lease);
         let lsn = Lsn(read_head(&view)?.lsn);
         Ok(Self { inner: inner.clone(), view, relaxed, lsn, registration: None })
     }
@@ -64,7 +65,8 @@ impl Snapshot {
     /// A snapshot for a caller, which expires.
     pub(crate) fn point(inner: &Arc<Inner>) -> ReadResult<Self> {
         let relaxed = inner.overlay.now();
-        let (view, slot) = ReadView::shared(inner.begin_read()?);
+        let lease = inner.leases.take();
+        let (view, slot) = ReadView::shared(inner.begin_read()?, lease);
         let lsn = Lsn(read_head(&view)?.lsn);
         let now = inner.options.clock.steady();
         let listed = inner.readers.register(SnapshotKind::Point, lsn, now, Some(slot))?;

@@ -18,7 +18,8 @@ use crate::store::Store;
 use crate::tables::Tab;
 use crate::view::View;
 
-fn bytes_below(dir: &Path) -> io::Result<u64> {
+/// Bytes of the files of a folder.
+pub(crate) fn bytes_below(dir: &Path) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {
         let data = entry?.metadata()?;
@@ -37,7 +38,7 @@ impl Snapshot {
         Ok(count)
     }
 
-    fn hot_bars(&self) -> ReadResult<u64> {
+    pub(crate) fn hot_bars(&self) -> ReadResult<u64> {
         let mut count = self.count_of(Tab::Delta)?;
         self.view().scan_prefix(Tab::Slabs, &[], &mut |key, value| {
             let (_, _, ts, _) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
@@ -95,6 +96,8 @@ impl Store {
             log_bytes: head.log_bytes,
             targets,
             snapshots,
+            space: self.space()?,
+            maintenance_error: inner.upkeep.error(),
             books: snapshot.books()?,
         })
     }

@@ -25,6 +25,8 @@ use crate::error::{
 use crate::events::{ChangedStreams, import_events};
 use crate::folder;
 use crate::hot::{Hot, damaged_structure};
+use crate::leases::Leases;
+use crate::maintenance::{Keeper, start_keeper};
 use crate::manifest::SegmentCache;
 use crate::ops_positions::read_position;
 use crate::options::StoreOptions;
@@ -37,6 +39,7 @@ use crate::snapshot::Snapshot;
 use crate::tables::{HEAD, IDENTITY, Tab};
 use crate::tails::Tails;
 use crate::turnover::Turnover;
+use crate::upkeep::UpkeepState;
 use crate::view::{ReadView, View};
 
 /// How often relaxed values are written when nothing else is committed.
@@ -61,8 +64,8 @@ pub(crate) struct Inner {
     pub(crate) turnover: Turnover,
     pub(crate) numbers: RwLock<Arc<HashMap<InstrumentId, u32>>>,
     pub(crate) queue: Mutex<Queue>,
-    /// Held by whoever seals, merges or takes away: one at a time.
-    pub(crate) upkeep: Mutex<()>,
+    pub(crate) upkeep: UpkeepState,
+    pub(crate) leases: Leases,
     pub(crate) targets: Mutex<TargetState>,
     /// The last commit of this process that changed each stream of ticks or market trades.
     pub(crate) streams: ChangedStreams,
@@ -83,6 +86,7 @@ struct Ticker {
 pub struct Store {
     inner: Arc<Inner>,
     ticker: Option<Ticker>,
+    keeper: Option<Keeper>,
 }
 
 impl std::fmt::Debug for Store {
@@ -160,7 +164,8 @@ impl Store {
             turnover: Turnover::default(),
             numbers: RwLock::new(Arc::new(numbers)),
             queue: Mutex::default(),
-            upkeep: Mutex::new(()),
+            upkeep: UpkeepState::default(),
+            leases: Leases::default(),
             targets: Mutex::new(TargetState { acknowledged: targets, ..TargetState::default() }),
             streams: Mutex::default(),
             readers: Arc::new(Readers::new(options.snapshot_age)),
@@ -169,7 +174,8 @@ impl Store {
             faults: crate::fault::Faults::default(),
         });
         let ticker = background.then(|| start_ticker(&inner)).transpose().map_err(io)?;
-        Ok(Self { inner, ticker })
+        let keeper = background.then(|| start_keeper(&inner)).transpose().map_err(io)?;
+        Ok(Self { inner, ticker, keeper })
     }
 
     pub(crate) const fn inner(&self) -> &Arc<Inner> {
@@ -191,6 +197,8 @@ impl Store {
     }
 
     fn stop(&mut self) {
+        // It ends what it is at, and writes nothing more.
+        drop(self.keeper.take());
         let Some(mut ticker) = self.ticker.take() else { return };
         *ticker.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         ticker.stop.1.notify_all();

@@ -82,6 +82,10 @@ tables! {
     StrategySnapshots = "strategy_snapshots",
     /// BLAKE3 of a file -> where its rows came from.
     Imports = "imports",
+    /// ULID -> manifest entry of a segment that left the manifest.
+    Retired = "retired_segments",
+    /// generation of the manifest -> the merge that made it.
+    Merges = "merges",
 }
 
 /// The key of the store's identity in `meta`.

@@ -8,10 +8,10 @@ use std::path::Path;
 use barkeeper_records::{Bucket, Digest, Lsn, MarketTrade, Table, Tick, Timestamp};
 use barkeeper_storage::{
     BarHasher, BarV1, BookV1, ChunkKind, ChunkView, Dataset, DigestV1, EventChunk, EventStatsV1,
-    EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogV1, NumberOfV1, NumberV1,
-    PositionV1, RequestOrderV1, RequestV1, RevisionV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1,
-    StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1,
-    TradeVoidV1, hash_file, keys, rowview,
+    EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogV1, MergeV1, NumberOfV1,
+    NumberV1, PositionV1, RequestOrderV1, RequestV1, RetiredV1, RevisionV1, Segment, SegmentEntry,
+    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
+    TradeOfInstrumentV1, TradeV1, TradeVoidV1, hash_file, keys, rowview,
 };
 
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
@@ -182,6 +182,10 @@ pub(crate) fn check_row(tab: Tab, key: &[u8], value: &[u8]) -> ReadResult<()> {
         Tab::Segments => {
             is::<SegmentV1>(key, value)?.read(crate::manifest::id_of(key)?).map(drop).map_err(Into::into)
         }
+        Tab::Retired => {
+            is::<RetiredV1>(key, value)?.read(crate::manifest::id_of(key)?).map(drop).map_err(Into::into)
+        }
+        Tab::Merges => is::<MergeV1>(key, value).map(drop),
         Tab::SegmentIndexes => is::<SegmentIndexV1>(key, value).map(drop),
         Tab::Log => is::<LogV1>(key, value).map(drop),
         Tab::Digests => is::<DigestV1>(key, value).map(drop),
@@ -237,6 +241,9 @@ impl Snapshot {
         part(report, "trades and positions", read)?;
         if whole {
             self.compare_digests(digests, report)?;
+        }
+        for (place, detail) in self.strays()? {
+            report.misfit(&place, detail);
         }
         Ok(())
     }

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use barkeeper_storage::StoredRow;
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableError, TableHandle as _, WriteTransaction,
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableError,
+    TableHandle as _, WriteTransaction,
 };
 
 use crate::error::{CommitError, CommitResult, ReadError, ReadResult, commit_error, read_error};
+use crate::leases::Lease;
 use crate::pages::take_missed;
 use crate::tables::Tab;
 
@@ -86,13 +88,15 @@ fn guarded<T>(read: impl FnOnce() -> ReadResult<T>) -> ReadResult<T> {
 
 /// A read transaction with its tables opened as they are asked for.
 struct Opened {
+    /// What keeps the files in their places that the transaction may see.
+    _lease: Lease,
     txn: ReadTransaction,
     tables: [OnceLock<Option<ReadOnlyTable<Bytes, Bytes>>>; Tab::ALL.len()],
 }
 
 impl Opened {
-    fn new(txn: ReadTransaction) -> Self {
-        Self { txn, tables: [const { OnceLock::new() }; Tab::ALL.len()] }
+    fn new(txn: ReadTransaction, lease: Lease) -> Self {
+        Self { _lease: lease, txn, tables: [const { OnceLock::new() }; Tab::ALL.len()] }
     }
 
     fn table(&self, tab: Tab) -> ReadResult<Option<&ReadOnlyTable<Bytes, Bytes>>> {
@@ -153,14 +157,34 @@ pub(crate) enum ReadView {
 pub(crate) struct OwnView(Opened);
 
 impl ReadView {
+    /// A view for the time of opening, when no file goes anywhere.
     pub(crate) fn new(txn: ReadTransaction) -> Self {
-        Self::Own(OwnView(Opened::new(txn)))
+        Self::leased(txn, Lease::default())
+    }
+
+    /// A view that holds a lease, which was taken before the transaction began.
+    pub(crate) fn leased(txn: ReadTransaction, lease: Lease) -> Self {
+        Self::Own(OwnView(Opened::new(txn, lease)))
     }
 
     /// A view that expires when its slot is emptied.
-    pub(crate) fn shared(txn: ReadTransaction) -> (Self, Arc<ViewSlot>) {
-        let slot = Arc::new(ViewSlot(Mutex::new(State::Open(Arc::new(Opened::new(txn))))));
+    pub(crate) fn shared(txn: ReadTransaction, lease: Lease) -> (Self, Arc<ViewSlot>) {
+        let slot = Arc::new(ViewSlot(Mutex::new(State::Open(Arc::new(Opened::new(txn, lease))))));
         (Self::Shared(slot.clone()), slot)
+    }
+
+    /// How many entries a table has, without a look at them.
+    pub(crate) fn count(&self, tab: Tab) -> ReadResult<u64> {
+        self.opened(|opened| opened.table(tab)?.map_or(Ok(0), |table| table.len().map_err(read_error)))
+    }
+
+    /// Bytes of the keys and values of a table, and what its pages take beside.
+    pub(crate) fn bytes(&self, tab: Tab) -> ReadResult<(u64, u64)> {
+        self.opened(|opened| {
+            let Some(table) = opened.table(tab)? else { return Ok((0, 0)) };
+            let stats = table.stats().map_err(read_error)?;
+            Ok((stats.stored_bytes(), stats.metadata_bytes() + stats.fragmented_bytes()))
+        })
     }
 
     /// Fails where the view has expired.

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use barkeeper::{SealOptions, Store, StoreOptions};
+use barkeeper::{MaintenanceBudget, MaintenanceError, MergeOptions, SealOptions, Store, StoreOptions};
 use barkeeper_records::{
     AdjustmentTag, BarRun, Batch, BookId, Clock, Interval, Lsn, OnConflict, Operation, PositionKey,
     SeriesKey, Table, Timestamp, TradeId, TradeRecord,
@@ -170,7 +170,25 @@ fn child_writer() {
         drop(out);
         if seal_every > 0 && lsn.is_multiple_of(seal_every) {
             store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+            maintain(&store, lsn);
         }
+    }
+}
+
+/// Everything that maintenance does, so that children are killed in the middle of all of it.
+fn maintain(store: &Store, lsn: u64) {
+    let whole = MergeOptions { interval: None, whole: true };
+    match lsn % 4 {
+        0 => drop(store.merge(&whole, &mut |_, _| {}).unwrap()),
+        1 => {
+            store.merge(&whole, &mut |_, _| {}).unwrap();
+            match store.undo(false) {
+                Err(MaintenanceError::NotUndone { .. }) => {}
+                done => drop(done.unwrap()),
+            }
+        }
+        2 => drop(store.empty_trash(true).unwrap()),
+        _ => drop(store.maintain(MaintenanceBudget::default()).unwrap()),
     }
 }
 

@@ -12,7 +12,10 @@
 
 use std::sync::Arc;
 
-use barkeeper::{CommitError, ImportReceipt, SealOptions, Snapshot, Store};
+use barkeeper::{
+    CommitError, ImportReceipt, MaintenanceBudget, MaintenanceError, MergeOptions, SealOptions, Snapshot,
+    Store,
+};
 use barkeeper_records::{
     AdjustmentTag, Bar, BarRun, Batch, Cursor, FixedClock, ImportRecord, Interval, IntervalUnit, Lsn,
     OnConflict, Operation, PositionKey, SeriesKey, Table, Timestamp, Version,
@@ -38,6 +41,9 @@ enum Step {
     Relax(u64),
     Import(u64),
     Seal(u64),
+    Merge(u64),
+    Undo,
+    Maintain(u64),
     Reopen,
     Hold,
     Acknowledge(u64),
@@ -50,6 +56,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u64>().prop_map(Step::Relax),
         4 => any::<u64>().prop_map(Step::Import),
         4 => any::<u64>().prop_map(Step::Seal),
+        3 => any::<u64>().prop_map(Step::Merge),
+        2 => Just(Step::Undo),
+        2 => any::<u64>().prop_map(Step::Maintain),
         1 => Just(Step::Reopen),
         2 => Just(Step::Hold),
         2 => any::<u64>().prop_map(Step::Acknowledge),
@@ -87,6 +96,29 @@ impl World {
             Step::Relax(seed) => self.relax(seed),
             Step::Import(seed) => self.import(seed),
             Step::Seal(seed) => self.seal(seed),
+            Step::Merge(seed) => self.maintain(|store| {
+                let mut rng = Rng::new(seed);
+                let interval = rng.chance(30).then_some(Interval::DAY);
+                store.merge(&MergeOptions { interval, whole: rng.chance(80) }, &mut |_, _| {}).map(drop)
+            }),
+            Step::Undo => self.maintain(|store| match store.undo(false) {
+                Err(MaintenanceError::NotUndone { .. }) => Ok(()),
+                done => done.map(drop),
+            }),
+            Step::Maintain(seed) => {
+                // Now and then so much later that trash is emptied and tombstones are dropped.
+                let mut rng = Rng::new(seed);
+                if rng.chance(50) {
+                    // What is older than a week leaves the log, acknowledged or not.
+                    self.store().feed().acknowledge(TARGET, self.model.lsn);
+                    self.acknowledged = self.model.lsn;
+                    turn(&self.clock, *rng.pick(&[1, 8, 190]) * 86_400_000);
+                }
+                self.maintain(|store| {
+                    store.maintain(MaintenanceBudget::default())?;
+                    if rng.chance(40) { store.empty_trash(rng.chance(50)).map(drop) } else { Ok(()) }
+                })
+            }
             Step::Reopen => self.reopen(),
             Step::Hold => {
                 self.held.push((self.store().snapshot().map_err(|e| e.to_string())?, self.model.clone()));
@@ -173,6 +205,17 @@ impl World {
         let hot = self.store().stats().map_err(|e| e.to_string())?.hot_bars;
         if report.stayed > 0 || (whole && hot > 0) {
             return Err(format!("{hot} bars are hot after {report:?}"));
+        }
+        Ok(())
+    }
+
+    /// Maintenance changes no row, but its commits take relaxed values along, as every commit does.
+    fn maintain(&mut self, work: impl FnOnce(&Store) -> Result<(), MaintenanceError>) -> Result<(), String> {
+        let now = turn(&self.clock, 0);
+        work(self.store()).map_err(|error| error.to_string())?;
+        let lsn = Snapshot::lsn(&self.store().snapshot().map_err(|error| error.to_string())?);
+        if lsn > self.model.lsn {
+            self.model.fold(now);
         }
         Ok(())
     }

@@ -473,6 +473,18 @@ pub fn read_log(key: &[u8]) -> Option<(Lsn, u32)> {
     parts.end(place)
 }
 
+/// The key of the merge that made a generation of the manifest.
+pub fn merge(generation: u64) -> Vec<u8> {
+    Key::with(8).u64(generation).0
+}
+
+/// The generation of a merge's key.
+pub fn read_merge(key: &[u8]) -> Option<u64> {
+    let mut parts = Parts(key);
+    let generation = parts.u64()?;
+    parts.end(generation)
+}
+
 /// A bucket's digest: table, group, period.
 pub fn bucket(bucket: &Bucket) -> Vec<u8> {
     Key::with(32).u8(bucket.table.code()).text(&bucket.group).i32(bucket.period).0

@@ -16,6 +16,7 @@ pub mod keys;
 mod logrow;
 mod manifest;
 mod pages;
+mod retired;
 mod rows;
 pub mod rowview;
 mod segment;
@@ -43,6 +44,7 @@ pub use logrow::{
 };
 pub use manifest::{Axis, Dataset, SegmentEntry, SegmentV1, file_name, id_of_file_name};
 pub use pages::PageSpan;
+pub use retired::{MergeV1, RetiredSegment, RetiredV1};
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::Segment;
 pub use segment_writer::{SegmentKind, SegmentWriter, WrittenSegment};

@@ -21,11 +21,11 @@ use barkeeper_records::{
 use barkeeper_storage::{
     Axis, BarHasher, BarV1, BookV1, ChunkKind, ChunkView, Dataset, DigestV1, EventChunk, EventHasher,
     EventStatsV1, EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1, IdentityV1, ImportV1, LogEntry, LogV1,
-    NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1, RequestV1, RevisionV1, RunV1,
-    STORE_FORMAT, SegmentEntry, SegmentKind, SegmentV1, SegmentWriter, SeriesStat, StatsPageV1, StoredRow,
-    StrategySnapshotV1, TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar,
-    VersionedEvent, checksum, encode_chunk, encode_events, file_name, hash_file, id_of_file_name, keys,
-    page_sum, row_hash, rowview,
+    MergeV1, NumberOfV1, NumberV1, PAGE_BYTES, PageSums, PositionV1, RequestOrderV1, RequestV1,
+    RetiredSegment, RetiredV1, RevisionV1, RunV1, STORE_FORMAT, SegmentEntry, SegmentKind, SegmentV1,
+    SegmentWriter, SeriesStat, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
+    TradeOfInstrumentV1, TradeV1, TradeVoidV1, VersionedBar, VersionedEvent, checksum, encode_chunk,
+    encode_events, file_name, hash_file, id_of_file_name, keys, page_sum, row_hash, rowview,
 };
 use bincode::Encode;
 use parquet::basic::{Encoding, LogicalType, TimeUnit};
@@ -588,6 +588,21 @@ fn manifest(v: &mut Vectors) {
     let row = SegmentV1::of(&entry);
     assert_eq!(row.read(segment).unwrap(), entry);
     v.row(["segment.key", "segment.value"], key.as_bytes(), &row);
+    let until = at("2024-01-09T07:30:00Z");
+    let retired = RetiredV1::of(&RetiredSegment { entry: entry.clone(), generation: 4, until });
+    assert_eq!(retired.read(segment).unwrap(), RetiredSegment { entry, generation: 4, until });
+    v.value("retired.value", key.as_bytes(), &retired);
+    let merge = MergeV1 {
+        merged_ms: at("2024-01-02T07:30:00Z").millis(),
+        until_ms: until.millis(),
+        undone: false,
+        inputs: vec![segment],
+        outputs: vec![],
+        superseded: 5,
+        removed: 3_000,
+    };
+    assert_eq!(keys::read_merge(&keys::merge(4)), Some(4));
+    v.row(["merge.key", "merge.value"], &keys::merge(4), &merge);
 }
 
 fn write(

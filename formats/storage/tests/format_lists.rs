@@ -14,9 +14,9 @@ use std::path::Path;
 use barkeeper_records::{Column, Table};
 use barkeeper_storage::{
     BarV1, BookV1, ChunkKind, DigestV1, EventStatsV1, EventTombstoneV1, ExternalIdV1, FactorV1, HeadV1,
-    IdentityV1, ImportV1, LogV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1, RevisionV1,
-    SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1, TombstoneV1, TradeIdV1,
-    TradeOfInstrumentV1, TradeV1, TradeVoidV1,
+    IdentityV1, ImportV1, LogV1, MergeV1, NumberOfV1, NumberV1, PositionV1, RequestOrderV1, RequestV1,
+    RetiredV1, RevisionV1, SegmentIndexV1, SegmentV1, StatsPageV1, StoredRow, StrategySnapshotV1,
+    TombstoneV1, TradeIdV1, TradeOfInstrumentV1, TradeV1, TradeVoidV1,
 };
 
 const FORMAT: &str = include_str!("../../FORMAT.md");
@@ -91,6 +91,7 @@ fn every_kind_of_value_is_documented_and_no_two_share_a_number() {
         PositionV1 BookV1 TradeV1 ImportV1 BarV1 RevisionV1 TombstoneV1 StatsPageV1 NumberV1 LogV1 DigestV1
         IdentityV1 HeadV1 RequestV1 TradeIdV1 TradeOfInstrumentV1 ExternalIdV1 TradeVoidV1 RequestOrderV1
         NumberOfV1 SegmentV1 SegmentIndexV1 FactorV1 StrategySnapshotV1 EventTombstoneV1 EventStatsV1
+        RetiredV1 MergeV1
     ];
     let mut code = rows.map(|(kind, name)| (kind, format!("`{name}`"))).to_vec();
     code.push((CHUNK, "slab chunk".to_owned()));

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bars, demo, doctor, files, import, init, positions, publish, seal, snapshots, stats, sync,
-    trades, verify,
+    backup, bars, compact, demo, doctor, files, import, init, merge, positions, publish, seal, snapshots,
+    stats, sync, trades, trash, undo, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -65,6 +65,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Snapshots(snapshots::Snapshots),
     Seal(seal::Seal),
+    Merge(merge::Merge),
+    Undo(undo::Undo),
+    Trash(trash::Trash),
+    Compact(compact::Compact),
     #[command(subcommand)]
     Sync(sync::Sync),
     Verify(verify::Verify),
@@ -98,6 +102,10 @@ impl Command {
             Self::Trades(command) => command.run(context, out),
             Self::Snapshots(command) => command.run(context, out),
             Self::Seal(command) => command.run(context, out),
+            Self::Merge(command) => command.run(context, out),
+            Self::Undo(command) => command.run(context, out),
+            Self::Trash(command) => command.run(context, out),
+            Self::Compact(command) => command.run(context, out),
             Self::Sync(command) => command.run(context, out),
             Self::Verify(command) => command.run(context, out),
             Self::Backup(command) => command.run(context, out),

@@ -2,11 +2,13 @@
 
 pub(crate) mod backup;
 pub(crate) mod bars;
+pub(crate) mod compact;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod merge;
 pub(crate) mod positions;
 pub(crate) mod publish;
 pub(crate) mod seal;
@@ -14,4 +16,6 @@ pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod sync;
 pub(crate) mod trades;
+pub(crate) mod trash;
+pub(crate) mod undo;
 pub(crate) mod verify;

@@ -32,6 +32,10 @@ impl Stats {
             ("segments", Cell::Count(stats.segments)),
             ("segment_bytes", Cell::Count(stats.segment_bytes)),
             ("garbage_bytes", Cell::Count(stats.garbage_bytes)),
+            ("free_bytes", Cell::Count(stats.space.database_free_bytes)),
+            ("superseded_rows", Cell::Count(stats.space.superseded_rows)),
+            ("superseded_bytes", Cell::Count(stats.space.superseded_bytes)),
+            ("trash_bytes", Cell::Count(stats.space.trash_bytes)),
             ("revisions", Cell::Count(stats.revisions)),
             ("trades", Cell::Count(stats.trades)),
             ("positions", Cell::Count(stats.positions)),
@@ -46,6 +50,9 @@ impl Stats {
         record.push(("targets", Cell::Text(targets.join(", "))));
         record.push(("books", Cell::Text(books.join(", "))));
         output::record(out, context.format, &record)?;
+        if let Some(error) = &stats.maintenance_error {
+            context.warn(format_args!("maintenance failed: {error}"));
+        }
         Ok(Exit::Done)
     }
 }
