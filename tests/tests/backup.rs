@@ -133,6 +133,7 @@ fn two_backups_of_an_unchanged_store_cost_almost_nothing() {
 }
 
 #[test]
+#[cfg(unix)]
 fn segments_are_shared_and_linked_only_when_asked() {
     use std::os::unix::fs::MetadataExt as _;
     let place = Place::new(2);
@@ -400,7 +401,13 @@ fn damage_by_hand_is_named_and_mended_by_a_restore() {
     fs::write(&segment, &bytes).unwrap();
     let found = Store::verify(&place.folder(), options(&place.clock), &mut |_, _| {}).unwrap().findings;
     let name = segment.file_name().unwrap().to_str().unwrap();
+    // The file is named, and the one with the same rows on the other axis is not.
     assert!(found.iter().any(|finding| finding.damage && finding.place.ends_with(name)), "{found:?}");
+    let of_files = found.iter().filter(|finding| finding.place.ends_with(".parquet"));
+    assert!(
+        of_files.clone().all(|finding| finding.place.ends_with(name)) && of_files.count() == 1,
+        "{found:?}"
+    );
     let kept = restore(&place, &backup.name, &place.folder(), FORCE).unwrap();
     holds(&place.folder(), &place.clock, &model, Lsn(1_000_000_000));
     assert_eq!(fs::read(kept.join(segment.strip_prefix(place.folder()).unwrap())).unwrap(), bytes);

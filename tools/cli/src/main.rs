@@ -23,7 +23,19 @@ use clap::Parser as _;
 use crate::cli::Cli;
 use crate::exit::Exit;
 
+/// redb panics on some damaged pages. The engine makes errors of that, which are told with a hint; the panic
+/// itself says nothing to people.
+fn silence_damage() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|place| place.file().contains("redb-")) {
+            loud(info);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
+    silence_damage();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

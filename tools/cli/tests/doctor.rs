@@ -161,3 +161,28 @@ fn a_bundle_holds_what_was_seen_and_nothing_of_what_is_traded() {
         assert!(!all.contains(secret), "'{secret}' is in the bundle");
     }
 }
+
+#[test]
+fn damage_of_the_database_is_told_in_words_and_not_as_a_panic() {
+    let place = Place::with_store();
+    place.done("import files/accounts");
+    place.done("backup create");
+    let database = place.store().join("store.redb");
+    let whole = fs::read(&database).unwrap();
+    let mut named = 0;
+    // Pages behind the header, each with a few bytes of nonsense.
+    for page in (4..whole.len() / 4_096).step_by(whole.len() / 4_096 / 24 + 1) {
+        let mut bytes = whole.clone();
+        bytes[page * 4_096..page * 4_096 + 16].copy_from_slice(&[b'Y'; 16]);
+        fs::write(&database, &bytes).unwrap();
+        let ran = place.run("verify");
+        assert!(!ran.stderr.contains("panicked"), "page {page}: {ran:?}");
+        named += usize::from(ran.code == 7);
+        assert!([0, 7].contains(&ran.code), "page {page}: {ran:?}");
+        fs::remove_file(place.store().join("store.sums")).unwrap_or_default();
+    }
+    assert!(named > 2, "{named} of the pages are in use");
+    // Nothing of the last one matters to a backup.
+    place.done("backup restore latest --force");
+    place.done("verify");
+}
