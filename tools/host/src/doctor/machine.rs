@@ -6,7 +6,7 @@ use std::time::Instant;
 use barkeeper::Owner;
 use barkeeper_records::{Clock as _, Timestamp};
 
-use super::{Check, DoctorSettings};
+use super::{Check, DoctorSettings, second};
 use crate::clock::SystemClock;
 
 const SECOND: i64 = 1_000_000_000;
@@ -47,18 +47,19 @@ pub(super) fn clock(drift: &Drift, newest: Option<Timestamp>) -> Check {
 fn judge_clock(now: Timestamp, gained: i64, newest: Option<Timestamp>) -> Check {
     const NAME: &str = "clock";
     const HINT: &str = "set the clock, and let it be set by a time server";
+    let shown = second(now);
     let ahead = newest.map_or(0, |newest| newest.nanos().saturating_sub(now.nanos()));
     let check = if now.nanos() < 1_704_067_200 * SECOND {
-        Check::failed(NAME, format!("it shows {now}, before this program was made")).hint(HINT)
+        Check::failed(NAME, format!("it shows {shown}, before this program was made")).hint(HINT)
     } else if ahead > AHEAD {
         let detail =
-            format!("it shows {now}; something is stored that was written {} s later", ahead / SECOND);
+            format!("it shows {shown}; something is stored that was written {} s later", ahead / SECOND);
         Check::warning(NAME, detail).hint(HINT)
     } else if gained.abs() > DRIFT {
         let detail = format!("it moved by {} ms against the steady clock meanwhile", gained / 1_000_000);
         Check::warning(NAME, detail).hint(HINT)
     } else {
-        Check::ok(NAME, format!("it shows {now}, and nothing stored is later"))
+        Check::ok(NAME, format!("it shows {shown}, and nothing stored is later"))
     };
     check.value("gained_ms", gained / 1_000_000).value("newest_ahead_s", ahead.max(0) / SECOND)
 }
@@ -89,7 +90,7 @@ pub(super) fn owner(folder: &Path, held: &Held, exists: bool) -> Check {
         }
         Held::By(owner) => owner,
     };
-    let who = format!("{} (process {}, since {})", owner.program, owner.pid, owner.since);
+    let who = format!("{} (process {}, since {})", owner.program, owner.pid, second(owner.since));
     let check = match is_alive(owner.pid) {
         Some(false) => {
             Check::warning(NAME, format!("the note names {who}, which is gone; another one has it"))

@@ -47,6 +47,11 @@ impl CheckState {
     }
 }
 
+/// An instant to the second.
+fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(at.nanos() - at.nanos().rem_euclid(1_000_000_000))
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {

@@ -4,7 +4,7 @@ use barkeeper::{BackupError, MaintenanceError, OpenError, Store, TestOutcome};
 use barkeeper_records::{Clock as _, Timestamp, Version};
 
 use super::machine::Held;
-use super::{Check, CheckState, DoctorSettings};
+use super::{Check, CheckState, DoctorSettings, second};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::note::StatusNote;
@@ -149,7 +149,7 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
         return alone(Check::warning(NAME, "there are no backups").hint(create));
     };
     let verify = format!("barkeeper backup verify{with_store}");
-    let made = newest.at.unwrap_or_default();
+    let made = second(newest.at.unwrap_or_default());
     let days = SystemClock.now().nanos().saturating_sub(made.nanos()) / DAY;
     let told = format!("{} backups, the newest {} of {made}", info.backups, newest.name);
     let outcome = newest.tested.as_ref().map(|test| &test.outcome);
@@ -161,7 +161,7 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
     } else if days > OLD_DAYS {
         Check::warning(NAME, format!("{told}, {days} days ago")).hint(create)
     } else if let Some(good) = &info.last_verified {
-        let at = good.tested.as_ref().and_then(|test| test.verified_at).unwrap_or_default();
+        let at = good.tested.as_ref().and_then(|test| test.verified_at).map(second).unwrap_or_default();
         Check::ok(NAME, format!("{told}; {} was restored for a test at {at}", good.name))
     } else {
         Check::warning(NAME, format!("{told}; none was ever restored for a test")).hint(verify)
