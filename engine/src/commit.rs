@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use barkeeper_records::{
@@ -20,6 +21,7 @@ use crate::ops_bars::check_size;
 use crate::pages::Cause;
 use crate::report::Receipt;
 use crate::session::{Joined, Session, read_head};
+use crate::space::{Room, has_bars};
 use crate::store::{Inner, load_targets};
 use crate::tables::Tab;
 use crate::tails::Touch;
@@ -121,13 +123,18 @@ impl Inner {
     fn run_group(&self, group: Vec<Waiting>) {
         let (tasks, slots): (Vec<Task>, Vec<Arc<Slot>>) = group.into_iter().unzip();
         let reading = tasks.iter().all(|task| matches!(task, Task::Mend));
+        let bytes = tasks.iter().map(disk_bytes).sum();
         let answers = self.make_ready(reading).and_then(|()| {
             if reading {
                 let nothing = Receipt { lsn: NOTHING, outcomes: Vec::new(), changed: false, replayed: false };
                 return Ok(slots.iter().map(|_| Ok(nothing.clone())).collect());
             }
+            let room = self.space.look(bytes);
+            if room == Room::None {
+                return Err(CommitError::DiskFull);
+            }
             // A panic of redb on a damaged page must not leave those who wait without an answer.
-            let group = catch_unwind(AssertUnwindSafe(|| self.commit_group(tasks)));
+            let group = catch_unwind(AssertUnwindSafe(|| self.commit_group(tasks, room)));
             group.unwrap_or_else(|_| {
                 Err(CommitError::NotStored { detail: "a page of the database does not decode".to_owned() })
             })
@@ -138,6 +145,9 @@ impl Inner {
             .map_or_else(|error| matches!(error, CommitError::Read(_)), |all| all.iter().any(missed))
         {
             self.hot.look_again(true);
+        }
+        if !reading {
+            self.full.store(matches!(answers, Err(CommitError::DiskFull)), Ordering::SeqCst);
         }
         match answers {
             Ok(answers) => {
@@ -197,7 +207,7 @@ impl Inner {
         targets.dirty = true;
     }
 
-    fn commit_group(&self, tasks: Vec<Task>) -> CommitResult<Vec<CommitResult<Receipt>>> {
+    fn commit_group(&self, tasks: Vec<Task>, room: Room) -> CommitResult<Vec<CommitResult<Receipt>>> {
         let before = self.hot.synced();
         let txn = self.hot.begin_write()?;
         let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -207,7 +217,7 @@ impl Inner {
         let mut written = false;
         let spoiled = {
             let tables = WriteTables::new(&txn);
-            let context = Context { inner: self, tables: &tables, numbers: &numbers };
+            let context = Context { inner: self, tables: &tables, numbers: &numbers, room };
             if !extremes.is_empty() {
                 let mut session = context.session()?;
                 session.fold(&extremes)?;
@@ -325,6 +335,16 @@ impl Inner {
     }
 }
 
+/// About what a task writes to the disk. Bars have room of their own, which is looked at apart.
+fn disk_bytes(task: &Task) -> u64 {
+    match task {
+        Task::Batch(batch) if !has_bars(batch) => {
+            batch.operations.len() as u64 * limits::OPERATION_DISK_BYTES
+        }
+        _ => 0,
+    }
+}
+
 /// Why a group is not stored.
 fn not_stored(cause: Option<&Cause>) -> CommitError {
     match cause {
@@ -355,6 +375,7 @@ struct Context<'a, 'txn> {
     inner: &'a Inner,
     tables: &'a WriteTables<'txn>,
     numbers: &'a HashMap<barkeeper_records::InstrumentId, u32>,
+    room: Room,
 }
 
 impl<'a, 'txn> Context<'a, 'txn> {
@@ -366,6 +387,9 @@ impl<'a, 'txn> Context<'a, 'txn> {
     }
 
     fn evaluate(&self, task: Task, joined: &mut Vec<Joined>, written: &mut bool) -> CommitResult<Receipt> {
+        if matches!(&task, Task::Batch(batch) if has_bars(batch)) {
+            self.room.for_bars()?;
+        }
         let mut session = self.session()?;
         let outcomes = match task {
             Task::Batch(batch) => return self.batch(batch, session, joined, written),

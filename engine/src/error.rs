@@ -290,6 +290,17 @@ pub enum CommitError {
     /// The version clock has come to its end, in 2089.
     #[error("the version clock has come to its end")]
     ClockExhausted,
+    /// Little room is left on the disk: bars, ticks and imports stop, trades, positions and snapshots go on. Nothing of the batch
+    /// is stored.
+    #[error(
+        "too little room on the disk for bars: {free} bytes are free, {needed} are needed; the ledger goes on"
+    )]
+    LowSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must be free, with the reserve that is kept back where that was given up.
+        needed: u64,
+    },
     /// The disk is full. Nothing was written; reads go on.
     #[error("the disk is full: nothing was written")]
     DiskFull,
@@ -419,6 +430,12 @@ impl From<MaintenanceError> for CommitError {
         match error {
             MaintenanceError::Commit(inner) => *inner,
             MaintenanceError::Read(inner) => Self::Read(inner),
+            MaintenanceError::Io { source, .. }
+            | MaintenanceError::Segment(SegmentError::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Self::DiskFull
+            }
             other => Self::Maintenance(Box::new(other)),
         }
     }

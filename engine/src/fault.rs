@@ -46,6 +46,8 @@ impl Store {
         dir: &Path,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
+        // The disk of the test is another one than that of the folder.
+        let options = StoreOptions { reserve_bytes: 0, ..options };
         let hot = Hot::open(Box::new(backend), None, true, dir, &options)?;
         let opened = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
         opened.unwrap_or_else(|_| Err(damaged_structure(&dir.join(DATABASE))))

@@ -13,6 +13,8 @@ pub(crate) const DATABASE: &str = "store.redb";
 pub(crate) const UNFINISHED: &str = "store.redb.new";
 /// The sums of the database's pages, from its last close.
 pub(crate) const SUMS: &str = "store.sums";
+/// Bytes that are kept back for a full disk.
+pub(crate) const RESERVE: &str = "reserve";
 pub(crate) const OWNER: &str = "owner.json";
 pub(crate) const BARS: &str = "bars";
 pub(crate) const TICKS: &str = "ticks";

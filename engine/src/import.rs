@@ -52,6 +52,8 @@ pub(crate) fn import_bars(
     imports: &Arc<[ImportRecord]>,
     on_conflict: OnConflict,
 ) -> CommitResult<ImportReceipt> {
+    let bars: u64 = runs.iter().map(|run| run.bars().len() as u64).sum();
+    inner.space.for_bars(bars * barkeeper_records::limits::SEALED_ROW_BYTES)?;
     let series = gather(runs, on_conflict)?;
     for _ in 0..ATTEMPTS {
         let snapshot = Snapshot::take(inner)?;

@@ -51,6 +51,7 @@ mod scan;
 mod seal;
 mod session;
 mod snapshot;
+mod space;
 mod stats;
 mod store;
 mod strays;
@@ -85,6 +86,7 @@ pub use replay::{Known, Replay, ReplayRequest};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,
+    WriteState,
 };
 #[cfg(feature = "fault-injection")]
 pub use sabotage::Sabotage;

@@ -31,6 +31,10 @@ pub struct StoreOptions {
     /// Whether a folder is taken that lies on another machine or that a cloud service copies. Off by
     /// default: locks and flushes cannot be relied on there.
     pub allow_shared_folder: bool,
+    /// Bytes of disk that are kept back for trades, positions and snapshots when nothing else is free: 64 MiB by
+    /// default; bars stop where half as much is not free beside them. Less on a small disk or with many stores on
+    /// one; 0 keeps nothing back and stops nothing.
+    pub reserve_bytes: u64,
     /// Hears how far the check of a whole database has come while it is opened: bytes checked, bytes of the
     /// file. A store that was closed is opened without one. Nobody by default.
     pub on_check: Option<OnCheck>,
@@ -55,6 +59,7 @@ impl StoreOptions {
             background: true,
             snapshot_age: Duration::from_nanos(limits::SNAPSHOT_AGE_NS.unsigned_abs()),
             allow_shared_folder: false,
+            reserve_bytes: limits::RESERVE_BYTES,
             on_check: None,
             maintenance: MaintenanceOptions::default(),
         }

@@ -257,6 +257,39 @@ pub struct OpenSnapshot {
     pub expired: bool,
 }
 
+/// Whether a store takes what is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WriteState {
+    /// All of it.
+    Writable,
+    /// Trades, positions and snapshots, but no bars: there is little room on the disk.
+    LedgerOnly {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must be free for bars.
+        needed: u64,
+    },
+    /// Nothing; what is stored is read.
+    ReadOnly {
+        /// Why: `disk full`, or what the operating system says.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for WriteState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Writable => f.write_str("writable"),
+            Self::LedgerOnly { free, needed } => {
+                write!(f, "low on space: no bars ({free} bytes are free, {needed} are needed)")
+            }
+            Self::ReadOnly { reason } => write!(f, "read-only: {reason}"),
+        }
+    }
+}
+
 /// Sizes and counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoreStats {
@@ -268,6 +301,8 @@ pub struct StoreStats {
     pub device: u16,
     /// The last committed LSN.
     pub lsn: Lsn,
+    /// Whether the store takes what is written.
+    pub writes: WriteState,
     /// Bytes of `store.redb`.
     pub hot_bytes: u64,
     /// Bars in the hot tier, slabs and delta together.

@@ -76,6 +76,7 @@ pub(crate) fn seal(
     options: &SealOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SealReport, MaintenanceError> {
+    inner.space.for_bars(0)?;
     let mut report = SealReport::default();
     if options.interval.is_none() {
         seal_events::<Tick>(inner, options.before, &mut report, progress)?;

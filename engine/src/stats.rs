@@ -78,6 +78,7 @@ impl Store {
             store_id: format!("{:032x}", inner.identity.store_id),
             device: inner.identity.device,
             lsn: snapshot.lsn(),
+            writes: inner.write_state(),
             hot_bytes: fs::metadata(&file).map_or(0, |data| data.len()),
             hot_bars: snapshot.hot_bars()?,
             bars: series.iter().map(|one| one.count).sum(),

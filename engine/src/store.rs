@@ -6,6 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,9 +34,10 @@ use crate::options::StoreOptions;
 use crate::overlay::{Extreme, Overlay};
 use crate::readers::Readers;
 use crate::recover;
-use crate::report::{ImportReceipt, Receipt};
+use crate::report::{ImportReceipt, Receipt, WriteState};
 use crate::session::read_head;
 use crate::snapshot::Snapshot;
+use crate::space::Space;
 use crate::tables::{HEAD, IDENTITY, Tab};
 use crate::tails::Tails;
 use crate::turnover::Turnover;
@@ -55,6 +57,9 @@ pub(crate) struct TargetState {
 
 pub(crate) struct Inner {
     pub(crate) hot: Hot,
+    pub(crate) space: Space,
+    /// Whether the last commit found no room.
+    pub(crate) full: AtomicBool,
     pub(crate) dir: PathBuf,
     pub(crate) options: StoreOptions,
     pub(crate) identity: IdentityV1,
@@ -152,10 +157,16 @@ impl Store {
         let numbers = load_numbers(&view).map_err(damaged)?;
         let targets = load_targets(&view).map_err(damaged)?;
         drop(view);
-        folder::write_owner(dir, &options.program, options.clock.now()).map_err(io)?;
+        match folder::write_owner(dir, &options.program, options.clock.now()) {
+            // A note for people, without which a full disk can be read.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            noted => noted.map_err(io)?,
+        }
         let background = options.background;
         let inner = Arc::new(Inner {
             hot,
+            space: Space::keep(dir, options.reserve_bytes),
+            full: AtomicBool::new(false),
             dir: dir.to_owned(),
             segments: SegmentCache::new(dir),
             identity,
@@ -451,6 +462,16 @@ fn start_ticker(inner: &Arc<Inner>) -> io::Result<Ticker> {
 }
 
 impl Inner {
+    /// Whether the store takes what is written.
+    pub(crate) fn write_state(&self) -> WriteState {
+        let reason = match self.hot.read_only() {
+            Some(cause) if !cause.is_full() => cause.to_string(),
+            None if !self.full.load(Ordering::SeqCst) => return self.space.state(),
+            _ => "disk full".to_owned(),
+        };
+        WriteState::ReadOnly { reason }
+    }
+
     /// A read transaction; where redb has given up on the database, it is opened anew first.
     pub(crate) fn begin_read(&self) -> ReadResult<redb::ReadTransaction> {
         if self.hot.must_reopen() {

@@ -33,6 +33,7 @@ pub fn options(clock: &Arc<FixedClock>) -> StoreOptions {
         background: false,
         cache_bytes: 16 << 20,
         snapshot_age,
+        reserve_bytes: 0,
         ..StoreOptions::new(clock.clone())
     }
 }

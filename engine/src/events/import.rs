@@ -52,6 +52,7 @@ pub(crate) fn import_events<T: Event>(
     on_conflict: OnConflict,
     put: fn(Vec<(InstrumentId, T)>, OnConflict) -> Operation,
 ) -> CommitResult<ImportReceipt> {
+    inner.space.for_bars(events.len() as u64 * barkeeper_records::limits::SEALED_ROW_BYTES)?;
     let streams = gather(events)?;
     for _ in 0..ATTEMPTS {
         let snapshot = Snapshot::take(inner)?;

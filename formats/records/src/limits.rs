@@ -34,5 +34,22 @@ pub const PERIOD_NS: i64 = 30 * 86_400 * 1_000_000_000;
 /// Nanoseconds after which a point snapshot expires: 60 s. The database keeps every page that an open
 /// snapshot may see, so one that is held for long makes the file grow.
 pub const SNAPSHOT_AGE_NS: i64 = 60 * 1_000_000_000;
+/// Bytes of disk that a store keeps back, so that trades, positions and snapshots go on when nothing else is free: 64 MiB,
+/// some hundred thousand of their commits.
+pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bars, ticks and imports stop where less than this part of the reserve is free beside it: a half, 32 MiB, so that
+/// those that are under way end before the ledger needs the reserve.
+pub const RESERVE_TO_ROOM_FOR_BARS: u64 = 2;
+/// The reserve is given up where less than this part of it is free, or than a commit is about to write: an eighth, 8 MiB,
+/// because redb copies the pages that it changes.
+pub const RESERVE_TO_ROOM_FOR_COMMITS: u64 = 8;
+/// Without the reserve nothing is written where less than this part of it is free: a 64th, 1 MiB, so that a commit does not
+/// fail in the middle.
+pub const RESERVE_TO_LAST_ROOM: u64 = 64;
+/// Bytes of disk that an operation of the ledger takes at the most, its indexes and log record with it, as the
+/// guard of the reserve reckons.
+pub const OPERATION_DISK_BYTES: u64 = 16 * 1024;
+/// Bytes of disk that a bar (on both axes), a tick or a market trade takes in segments, as the guard of the reserve reckons before an import.
+pub const SEALED_ROW_BYTES: u64 = 96;
 /// Snapshots and scans that may be open at once: more are a leak, and each may hold pages or files.
 pub const OPEN_SNAPSHOTS: usize = 1_024;

@@ -106,7 +106,7 @@ fn of_read(error: &ReadError) -> Exit {
 
 fn of_commit(error: &CommitError) -> Exit {
     match error {
-        CommitError::DiskFull => Exit::DiskFull,
+        CommitError::DiskFull | CommitError::LowSpace { .. } => Exit::DiskFull,
         CommitError::Failed { .. } => Exit::Down,
         CommitError::Read(error) => of_read(error),
         CommitError::NoPosition(_) | CommitError::NoTrade(_) => Exit::NotFound,
@@ -213,7 +213,12 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
         Exit::Down => {
             "run the command again: the store is opened anew and says what was committed".to_owned()
         }
-        Exit::DiskFull => "free some space; what is stored can be read meanwhile".to_owned(),
+        Exit::DiskFull if is_low(error) => {
+            "free some space for bars; trades and positions are still taken".to_owned()
+        }
+        Exit::DiskFull => {
+            "free some space: what is stored can be read meanwhile, and writing goes on by itself".to_owned()
+        }
         Exit::Unreachable => {
             format!("`barkeeper sync status{with_store}` shows what is known of the targets")
         }
@@ -240,6 +245,15 @@ fn backup_hint(error: &BackupError, with_store: &str) -> Option<String> {
         ),
         _ => return None,
     })
+}
+
+/// Whether there is still room for trades and positions.
+fn is_low(error: &anyhow::Error) -> bool {
+    let commit = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<MaintenanceError>() {
+        Some(MaintenanceError::Commit(inner)) => matches!(**inner, CommitError::LowSpace { .. }),
+        _ => matches!(cause.downcast_ref(), Some(CommitError::LowSpace { .. })),
+    };
+    error.chain().any(commit)
 }
 
 fn conflict_hint(error: &anyhow::Error) -> Option<String> {

@@ -1,11 +1,17 @@
 //! The exit codes, each produced on purpose, and what stands on stdout and stderr then.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use support::{Place, program, ran};
 
@@ -139,6 +145,30 @@ fn a_damaged_database_is_7() {
         let ran = place.run(arguments);
         assert_eq!(ran.code, 7, "{arguments}: {ran:?}");
     }
+}
+
+#[test]
+fn a_disk_without_room_for_bars_is_9_and_takes_trades() {
+    let place = Place::with_store();
+    let small = place.path().join("small");
+    fs::create_dir(&small).unwrap();
+    // Less than the reserve and what bars must leave beside it.
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=80m", "tmpfs"]).arg(&small).output();
+    if !mount.as_ref().is_ok_and(|done| done.status.success()) {
+        println!("SKIPPED: no file system can be mounted here: {mount:?}");
+        return;
+    }
+    let runs = ["init", "import files/prices", "stats"]
+        .map(|what| place.run(&format!("{what} --store small/store")));
+    let trade = "trades record 000001.SZ --kind buy_fill --price 1 --quantity 1 --at 2024-01-02T02:00:00Z";
+    let trade = place.run(&format!("{trade} --store small/store"));
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    let [init, import, stats] = runs;
+    assert_eq!((init.code, trade.code), (0, 0), "{init:?} {trade:?}");
+    assert_eq!(import.code, 9, "{import:?}");
+    assert!(import.stderr.contains("too little room"), "{}", import.stderr);
+    assert!(import.stderr.contains("\nhint: free some space for bars"), "{}", import.stderr);
+    assert!(stats.stdout.contains("low on space: no bars"), "{}", stats.stdout);
 }
 
 #[test]

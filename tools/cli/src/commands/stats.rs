@@ -25,6 +25,7 @@ impl Stats {
             ("store_id", Cell::text(&stats.store_id)),
             ("device", Cell::Count(u64::from(stats.device))),
             ("lsn", Cell::Count(stats.lsn.0)),
+            ("writes", Cell::text(&stats.writes)),
             ("series", Cell::Count(stats.series)),
             ("bars", Cell::Count(stats.bars)),
             ("hot_bars", Cell::Count(stats.hot_bars)),
