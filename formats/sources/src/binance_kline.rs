@@ -197,14 +197,18 @@ fn check_header(
 
 /// A time in its own unit.
 #[derive(Clone, Copy)]
-struct Moment {
+pub(crate) struct Moment {
     nanos: i64,
     /// Nanoseconds in a unit of the column.
     unit: i64,
 }
 
 impl Moment {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    pub(crate) const fn nanos(self) -> i64 {
+        self.nanos
+    }
+
+    pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
         let expected = "expected milliseconds or microseconds since 1970";
         let whole = |number: Decimal| number.is_integer().then(|| number.to_i64()).flatten();
         let value: Option<i64> =

@@ -13,6 +13,8 @@
 //! | `silverquant-state` | `held_days.json`, `positions.json`, `max_price.json`, `min_price.json`, the log |
 //! | `silverquant-kline` | `_daily_<source>/<code>.csv` and `_daily_<source>/kline/<code>.csv` |
 //! | `binance-kline` | kline archives, unzipped |
+//! | `binance-trades` | trades and aggTrades archives, unzipped |
+//! | `vnpy-tick` | CSV with the columns of vn.py's table `dbtickdata` |
 //!
 //! ```
 //! use barkeeper_sources::{ImportOptions, SourceFile, detect};
@@ -26,6 +28,7 @@
 //! ```
 
 mod binance_kline;
+mod binance_trades;
 mod decode;
 mod error;
 mod gather;
@@ -40,6 +43,7 @@ mod tdx_day;
 #[cfg(test)]
 mod testing;
 mod unit;
+mod vnpy_tick;
 
 pub use error::{OffRow, OffRows, SourceError};
 pub use parsed::{Parsed, RejectedRow};

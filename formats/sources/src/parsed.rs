@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use barkeeper_records::{AccountId, BarRun, BookId, Quality, TradeRecord, TradingDay};
+use barkeeper_records::{
+    AccountId, BarRun, BookId, InstrumentId, MarketTrade, Quality, Tick, TradeRecord, TradingDay,
+};
 
 use crate::silverquant_state::{PartialPosition, StateFile};
 
@@ -52,6 +54,10 @@ pub struct Parsed {
     pub profile: String,
     /// Bars, one run a series.
     pub bars: Vec<BarRun>,
+    /// Ticks, in the file's order.
+    pub ticks: Vec<(InstrumentId, Tick)>,
+    /// Market trades, in the file's order.
+    pub market_trades: Vec<(InstrumentId, MarketTrade)>,
     /// Lines of a trade log, in the file's order.
     pub trades: Vec<TradeRecord>,
     /// What it says about positions; [`merge_positions`](crate::merge_positions) joins a folder's files.
@@ -74,6 +80,8 @@ impl Parsed {
             source,
             profile,
             bars: Vec::new(),
+            ticks: Vec::new(),
+            market_trades: Vec::new(),
             trades: Vec::new(),
             positions: Vec::new(),
             state: None,
@@ -91,9 +99,10 @@ impl Parsed {
         Self { bars, notes, quality, ..Self::new(source, profile) }
     }
 
-    /// Rows taken: bars, trade records and facts about positions.
+    /// Rows taken: bars, ticks, market trades, trade records and facts about positions.
     pub fn rows(&self) -> u64 {
         let bars: usize = self.bars.iter().map(|run| run.bars().len()).sum();
-        (bars + self.trades.len() + self.positions.len()) as u64
+        let events = self.ticks.len() + self.market_trades.len();
+        (bars + events + self.trades.len() + self.positions.len()) as u64
     }
 }

@@ -5,12 +5,14 @@ use std::fmt;
 use barkeeper_records::{AccountId, AdjustmentTag, BookId, InstrumentId, Interval};
 
 use crate::binance_kline::BinanceKline;
+use crate::binance_trades::BinanceTrades;
 use crate::error::SourceError;
 use crate::parsed::Parsed;
 use crate::profile::VolumeUnit;
 use crate::silverquant_kline::SilverquantKline;
 use crate::silverquant_state::SilverquantState;
 use crate::tdx_day::TdxDay;
+use crate::vnpy_tick::VnpyTick;
 
 /// A file as it was found: its name, the folder it lay in, its bytes.
 #[derive(Clone, Copy)]
@@ -102,7 +104,8 @@ pub trait Source: Sync {
     fn parse(&self, file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, SourceError>;
 }
 
-static SOURCES: [&dyn Source; 4] = [&TdxDay, &SilverquantState, &SilverquantKline, &BinanceKline];
+static SOURCES: [&dyn Source; 6] =
+    [&TdxDay, &SilverquantState, &SilverquantKline, &BinanceTrades, &BinanceKline, &VnpyTick];
 
 /// All sources, in the order in which they are asked.
 pub fn sources() -> &'static [&'static dyn Source] {
@@ -145,7 +148,7 @@ mod tests {
     fn a_source_is_found_by_name_and_first_bytes() {
         let kline = b"datetime,open,high,low,close,volume,amount\n";
         let rows = b"1,2,3,4,5,6,7,8,9,10,11,12\n";
-        let cases: [(&str, &[u8], &str); 10] = [
+        let cases: [(&str, &[u8], &str); 12] = [
             ("sh600000.day", b"", "tdx-day"),
             ("SZ000001.DAY", b"", "tdx-day"),
             ("held_days.json", b"", "silverquant-state"),
@@ -156,6 +159,8 @@ mod tests {
             ("_daily_mootdx__000001.SZ.csv", kline, "silverquant-kline"),
             ("BTCUSDT-1h-2024-01.csv", b"", "binance-kline"),
             ("anything.csv", rows, "binance-kline"),
+            ("BTCUSDT-aggTrades-2024-01.csv", b"", "binance-trades"),
+            ("x.csv", b"id,price,qty,quote_qty,time,is_buyer_maker\n", "binance-trades"),
         ];
         for (name, bytes, expected) in cases {
             let found = detect(&file(name, bytes), &ImportOptions::default());
@@ -182,7 +187,7 @@ mod tests {
         let error = detect(&any, &forced("tdx")).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "'tdx' is no source: expected one of tdx-day, silverquant-state, silverquant-kline, binance-kline"
+            "'tdx' is no source: expected one of tdx-day, silverquant-state, silverquant-kline, binance-trades, binance-kline, vnpy-tick"
         );
     }
 

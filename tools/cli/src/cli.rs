@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bars, compact, demo, doctor, files, import, init, merge, positions, publish, seal, snapshots,
-    stats, sync, trades, trash, undo, verify,
+    backup, bars, compact, demo, doctor, factors, files, import, init, market_trades, merge, positions,
+    publish, seal, snapshots, stats, sync, ticks, trades, trash, undo, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -59,6 +59,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bars(bars::Bars),
     #[command(subcommand)]
+    Factors(factors::Factors),
+    #[command(subcommand)]
+    Ticks(ticks::Ticks),
+    #[command(subcommand)]
+    MarketTrades(market_trades::MarketTrades),
+    #[command(subcommand)]
     Positions(positions::Positions),
     #[command(subcommand)]
     Trades(trades::Trades),
@@ -98,6 +104,9 @@ impl Command {
             Self::Init(command) => command.run(context, out),
             Self::Import(command) => command.run(context, out),
             Self::Bars(command) => command.run(context, out),
+            Self::Factors(command) => command.run(context, out),
+            Self::Ticks(command) => command.run(context, out),
+            Self::MarketTrades(command) => command.run(context, out),
             Self::Positions(command) => command.run(context, out),
             Self::Trades(command) => command.run(context, out),
             Self::Snapshots(command) => command.run(context, out),

@@ -30,9 +30,30 @@ pub(crate) struct Files {
 }
 
 /// What can be listed.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DatasetName {
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum DatasetName {
+    #[default]
     Bars,
+    Ticks,
+    MarketTrades,
+}
+
+impl DatasetName {
+    const fn row(self) -> &'static str {
+        match self {
+            Self::Bars => "bar",
+            Self::Ticks => "tick",
+            Self::MarketTrades => "market trade",
+        }
+    }
+
+    pub(crate) const fn dataset(self, interval: Interval, adjustment: AdjustmentTag) -> Dataset {
+        match self {
+            Self::Bars => Dataset::Bars { interval, adjustment },
+            Self::Ticks => Dataset::Ticks,
+            Self::MarketTrades => Dataset::MarketTrades,
+        }
+    }
 }
 
 /// The order of rows in the files.
@@ -45,13 +66,12 @@ enum AxisName {
 
 impl Files {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
-        let DatasetName::Bars = self.dataset;
         let axis = match self.axis {
             AxisName::Instrument => Axis::Instrument,
             AxisName::Day => Axis::Day,
         };
         let opened = context.open()?;
-        let dataset = Dataset::Bars { interval: self.interval, adjustment: self.adjustment };
+        let dataset = self.dataset.dataset(self.interval, self.adjustment);
         let mut set = opened.store.files(dataset, axis)?;
         for file in &mut set.files {
             // Whoever reads them may stand in another folder.
@@ -73,13 +93,17 @@ impl Files {
                 output::rows(out, context.format, &rows)?;
             }
         }
-        context.say(format_args!("{}, {}.", counted(set.files.len(), "file"), counted(set.rows, "bar")));
+        context.say(format_args!(
+            "{}, {}.",
+            counted(set.files.len(), "file"),
+            counted(set.rows, self.dataset.row())
+        ));
         if set.hot == 0 && set.overlaps == 0 {
             return Ok(Exit::Done);
         }
         context.warn(format_args!(
             "the files alone are not exact: {} in none of them, and {} with bars that stand in two or were removed",
-            counted(set.hot, "hot bar"),
+            counted(set.hot, &format!("hot {}", self.dataset.row())),
             counted(set.overlaps, "series")
         ));
         let hint = if set.overlaps == 0 {

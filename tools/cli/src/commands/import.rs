@@ -125,7 +125,13 @@ fn print(report: &ImportReport, context: &Context, out: Out<'_>) -> anyhow::Resu
         ("trades", trades.recorded, trades.known, 0, 0),
         ("positions", positions.set, positions.unchanged, 0, 0),
     ];
-    for (what, new, unchanged, replaced, kept) in counts {
+    // Most imports hold none of these, and their lines would be in the way.
+    let events = [("ticks", report.ticks), ("market trades", report.market_trades)];
+    let events = events
+        .into_iter()
+        .map(|(what, n)| (what, n.inserted, n.unchanged, n.replaced, n.kept))
+        .filter(|(_, new, unchanged, replaced, kept)| new + unchanged + replaced + kept > 0);
+    for (what, new, unchanged, replaced, kept) in counts.into_iter().chain(events) {
         rows.push([
             Cell::text(what),
             Cell::Count(new),

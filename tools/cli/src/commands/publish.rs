@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use barkeeper::Dataset;
 use barkeeper_records::{AdjustmentTag, Interval};
 use clap::Args;
 
+use super::files::DatasetName;
 use crate::cli::Out;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -19,6 +19,9 @@ use crate::output::{self, Cell, Format};
 pub(crate) struct Publish {
     /// The folder, empty or not there yet
     into: PathBuf,
+    /// What is published
+    #[arg(long, value_enum, default_value_t)]
+    dataset: DatasetName,
     /// The length of the bars
     #[arg(long, default_value_t = Interval::DAY)]
     interval: Interval,
@@ -30,7 +33,7 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let dataset = Dataset::Bars { interval: self.interval, adjustment: self.adjustment };
+        let dataset = self.dataset.dataset(self.interval, self.adjustment);
         let into = std::path::absolute(&self.into)?;
         let report = opened.store.publish(dataset, &into)?;
         match context.format {

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::{self, Cell};
 use crate::progress::Progress;
 
-/// Move hot bars into immutable Parquet segments
+/// Move hot bars, ticks and market trades into immutable Parquet segments
 ///
 /// Reads answer the same before and after. Bars that change meanwhile stay hot and win.
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 mod bars;
 mod books;
+mod events;
 mod read;
 mod report;
 mod walk;
@@ -139,7 +140,9 @@ fn take(
                 read::Outcome::Read(file) => {
                     at.rows += file.parsed.rows();
                     report.note(&file);
-                    if file.parsed.state.is_some() {
+                    if events::holds_events(&file) {
+                        events::commit(store, *file, settings.on_conflict, report)?;
+                    } else if file.parsed.state.is_some() {
                         books.add(*file);
                     } else {
                         group.add(store, *file, settings.on_conflict, report)?;

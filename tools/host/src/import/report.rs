@@ -3,23 +3,34 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use barkeeper::ImportReceipt;
 use barkeeper_records::{Lsn, Quality};
 use barkeeper_sources::RejectedRow;
 use serde::Serialize;
 
 use super::ReadFile;
 
-/// What happened to bars.
+/// What happened to bars, ticks or market trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct BarCounts {
-    /// Bars that were not there.
+    /// Rows that were not there.
     pub inserted: u64,
-    /// Bars that were there already.
+    /// Rows that were there already.
     pub unchanged: u64,
-    /// Bars that were there with other content and were replaced.
+    /// Rows that were there with other content and were replaced.
     pub replaced: u64,
-    /// Bars that were there with other content and stayed.
+    /// Rows that were there with other content and stayed.
     pub kept: u64,
+}
+
+impl BarCounts {
+    /// Adds what an import did.
+    pub(super) const fn add(&mut self, receipt: &ImportReceipt) {
+        self.inserted += receipt.inserted;
+        self.unchanged += receipt.unchanged;
+        self.replaced += receipt.replaced;
+        self.kept += receipt.kept;
+    }
 }
 
 /// What happened to lines of trade logs.
@@ -84,6 +95,10 @@ pub struct ImportReport {
     pub sources: BTreeMap<String, u64>,
     /// Bars.
     pub bars: BarCounts,
+    /// Ticks.
+    pub ticks: BarCounts,
+    /// Market trades.
+    pub market_trades: BarCounts,
     /// Lines of trade logs.
     pub trades: TradeCounts,
     /// Positions.
@@ -122,6 +137,11 @@ impl ImportReport {
     pub(super) fn took(&mut self, source: &str) {
         self.files += 1;
         *self.sources.entry(source.to_owned()).or_default() += 1;
+    }
+
+    /// Names a file of which nothing is taken.
+    pub(super) fn refuse(&mut self, file: &std::path::Path, reason: String) {
+        self.refused.push(Refused { file: file.to_owned(), reason, option: None });
     }
 
     /// Counts a commit.

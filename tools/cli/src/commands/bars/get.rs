@@ -1,13 +1,14 @@
 //! `barkeeper bars get`: the bars of one instrument.
 
 use barkeeper::{ReadError, Snapshot};
-use barkeeper_records::{Bar, InstrumentId};
+use barkeeper_records::{Adjustment, Bar, Direction, InstrumentId, TradingDay};
 use clap::Args;
 
 use super::{Kind, cells, columns};
 use crate::cli::Out;
 use crate::context::{Context, not_found};
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output::{self, Rows};
 use crate::values::{When, bar_range};
 
@@ -38,6 +39,13 @@ pub(crate) struct Get {
     /// As they were known then, before later corrections; a day means its end
     #[arg(long, value_name = "WHEN")]
     as_of: Option<When>,
+    /// Adjust prices for corporate actions (see `factors`): none, forward or backward; with --as-of only by
+    /// those up to that day
+    #[arg(long, value_name = "DIRECTION", default_value_t)]
+    adjust: Direction,
+    /// Adjust volume as well, by the number of shares
+    #[arg(long)]
+    adjust_volume: bool,
     /// Print the open interest as well
     #[arg(long)]
     all_columns: bool,
@@ -62,6 +70,13 @@ impl Get {
         Ok(Exit::Done)
     }
 
+    /// The day on the venue's clock.
+    fn day_of(&self, when: &When) -> anyhow::Result<TradingDay> {
+        let zone = self.instrument.zone();
+        let day = TradingDay::from_date(when.instant(zone)?.in_zone(zone)?.date());
+        Ok(day.ok_or_else(|| Failure::usage("--as-of lies outside the years 1678 to 2261"))?)
+    }
+
     fn bars(&self, snapshot: &Snapshot) -> anyhow::Result<Vec<Bar>> {
         let series = self.kind.series(self.instrument);
         let ranged = self.all || self.from.is_some() || self.to.is_some();
@@ -78,6 +93,11 @@ impl Get {
             }
         };
         let mut bars = found?;
+        if self.adjust != Direction::None {
+            let as_of = self.as_of.as_ref().map(|when| self.day_of(when)).transpose()?;
+            let adjustment = Adjustment { direction: self.adjust, as_of, volume: self.adjust_volume };
+            snapshot.adjust(&series, adjustment, &mut bars)?;
+        }
         let surplus = last.map_or(0, |count| bars.len().saturating_sub(count));
         bars.drain(..surplus);
         Ok(bars)
