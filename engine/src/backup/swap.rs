@@ -124,10 +124,11 @@ impl Swap {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
             _ => {}
         }
+        folder::sync_dir(&self.dir).map_err(at(&self.dir))?;
         step("the sums are gone")?;
         let place = self.dir.join(DATABASE);
         // Windows renames over no file that is held; whoever opens the store now makes the rename fail.
-        let held = if cfg!(windows) { None } else { self.lock };
+        let held = self.lock.filter(|_| !cfg!(windows));
         folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
         drop(held);
         step("the store is in its place")?;
