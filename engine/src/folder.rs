@@ -66,6 +66,10 @@ pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
             done => break done?,
         }
     }
+    // Where both are names of one file already, Unix leaves both.
+    if fs::symlink_metadata(from).is_ok_and(|data| data.is_file()) {
+        fs::remove_file(from)?;
+    }
     sync_dir(folder)?;
     if let Some(parent) = folder.parent() {
         sync_dir(parent)?;
@@ -123,4 +127,21 @@ pub(crate) fn segment_files(dir: &Path) -> io::Result<Vec<(PathBuf, u128)>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_moved_over_another_name_of_itself_has_one_name_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("a"), dir.path().join("trash/a"));
+        fs::write(&from, "content").unwrap();
+        fs::create_dir(dir.path().join("trash")).unwrap();
+        fs::hard_link(&from, &to).unwrap();
+        rename_durably(&from, &to).unwrap();
+        assert!(!from.exists());
+        assert_eq!(fs::read_to_string(&to).unwrap(), "content");
+    }
 }
