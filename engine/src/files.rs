@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{MarketTrade, SeriesKey, Tick, Timestamp, Version};
-use barkeeper_storage::{Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys};
+use barkeeper_storage::{Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys, while_held};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
 use crate::events::{event_files, publish_events};
@@ -131,12 +131,12 @@ impl Store {
             if fs::read_dir(into).map_err(io(into))?.next().is_some() {
                 return Err(MaintenanceError::NotEmpty { path: into.to_owned() });
             }
-            fs::remove_dir(into).map_err(io(into))?;
+            while_held(into, || fs::remove_dir(into)).map_err(io(into))?;
         }
         let name = into.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let partial = into.with_file_name(format!("{name}.partial"));
         if partial.exists() {
-            fs::remove_dir_all(&partial).map_err(io(&partial))?;
+            while_held(&partial, || fs::remove_dir_all(&partial)).map_err(io(&partial))?;
         }
         fs::create_dir_all(&partial).map_err(io(&partial))?;
         let done = self.publish_into(dataset, &partial);
@@ -208,7 +208,8 @@ impl Store {
             let (from, name) = (self.folder().join(entry.path()), PathBuf::from(entry.file_name()));
             let to = folder.join(&name);
             if fs::hard_link(&from, &to).is_err() {
-                fs::copy(&from, &to).map_err(|source| MaintenanceError::Io { path: to.clone(), source })?;
+                while_held(&from, || fs::copy(&from, &to))
+                    .map_err(|source| MaintenanceError::Io { path: to.clone(), source })?;
             }
             report.linked += 1;
             report.rows += entry.rows;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::Timestamp;
+use barkeeper_storage::{is_held, while_held};
 
 use crate::error::Owner;
 
@@ -51,24 +52,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-/// Moves a file and forces the move to the disk. On Windows, a virus scanner that has just opened the
-/// file is waited for.
+/// Moves a file and forces the move to the disk.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     let folder = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
-    let mut pause = std::time::Duration::from_millis(10);
-    loop {
-        match fs::rename(from, to) {
-            Err(error) if is_busy(&error) && pause.as_millis() < 3_000 => {
-                std::thread::sleep(pause);
-                pause = pause.mul_f64(1.6);
-            }
-            done => break done?,
-        }
-    }
+    while_held(to, || fs::rename(from, to))?;
     // Where both are names of one file already, Unix leaves both.
     if fs::symlink_metadata(from).is_ok_and(|data| data.is_file()) {
-        fs::remove_file(from)?;
+        while_held(from, || fs::remove_file(from))?;
     }
     sync_dir(folder)?;
     if let Some(parent) = folder.parent() {
@@ -82,7 +73,7 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let mut fresh = file.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
-    let mut written = File::create(&fresh)?;
+    let mut written = while_held(&fresh, || File::create(&fresh))?;
     written.write_all(content)?;
     written.sync_all()?;
     drop(written);
@@ -91,13 +82,14 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Whether another program has the file for a moment.
 pub(crate) fn is_busy(error: &io::Error) -> bool {
-    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33 | 1224))
+    is_held(error)
 }
 
 /// Notes who has the store, for other processes to show.
 pub(crate) fn write_owner(dir: &Path, program: &str, since: Timestamp) -> io::Result<()> {
     let owner = Owner { pid: std::process::id(), program: program.to_owned(), since };
-    let mut file = File::create(dir.join(OWNER))?;
+    let path = dir.join(OWNER);
+    let mut file = while_held(&path, || File::create(&path))?;
     file.write_all(serde_json::to_string(&owner)?.as_bytes())
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use barkeeper_storage::while_held;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
@@ -46,7 +47,8 @@ impl Hot {
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: file.to_owned(), source };
-        let opened = OpenOptions::new().read(true).write(true).open(file).map_err(io)?;
+        let open = || OpenOptions::new().read(true).write(true).open(file);
+        let opened = while_held(file, open).map_err(io)?;
         let backend = FileBackend::new(opened).map_err(|error| open_error(dir, error))?;
         Self::open(Box::new(backend), Some(dir.join(folder::SUMS)), may_be_new, dir, options)
     }

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};
+use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum, while_held};
 use redb::{BackendError, StorageBackend};
 
 use crate::error::ReadError;
@@ -199,7 +199,10 @@ impl PageFile {
         if len >= PAGE {
             let mut header = vec![0; HEADER_BYTES];
             self.file.read(0, &mut header)?;
-            let kept = self.kept.as_ref().and_then(|file| PageSums::from_bytes(&std::fs::read(file).ok()?));
+            let kept = self
+                .kept
+                .as_ref()
+                .and_then(|file| PageSums::from_bytes(&while_held(file, || std::fs::read(file)).ok()?));
             if let (Some(state), Some(kept)) = (DatabaseHeader::read(&header), kept) {
                 if state.transaction < kept.transaction {
                     let detail = format!(

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{SegmentV1, StoredRow};
+use barkeeper_storage::{SegmentV1, StoredRow, is_held};
 
 use crate::error::{OpenError, ReadError};
 use crate::folder::{self, BARS, MARKET_TRADES, STAGING, TICKS, TRASH};
@@ -54,9 +54,17 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         for (file, id) in folder::segment_files(&dir.join(part)).map_err(io)? {
             if !published.contains_key(&id) {
                 let name = file.file_name().unwrap_or_default();
-                folder::rename_durably(&file, &dir.join(TRASH).join(name)).map_err(io)?;
+                leave_held(folder::rename_durably(&file, &dir.join(TRASH).join(name))).map_err(io)?;
             }
         }
     }
     Ok(())
+}
+
+/// A file that another program holds stays where it is, for the next open to try again: it is in nobody's way.
+fn leave_held(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if is_held(&error) => Ok(()),
+        done => done,
+    }
 }

@@ -16,7 +16,9 @@ use barkeeper_records::{
     InstrumentId, Interval, Lsn, MarketTrade, OnConflict, Operation, Position, PositionKey, SeriesKey, Tick,
     Timestamp, Version,
 };
-use barkeeper_storage::{Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow};
+use barkeeper_storage::{
+    Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow, while_held,
+};
 
 use crate::commit::{Queue, Task, check_batch};
 use crate::error::{
@@ -115,7 +117,7 @@ impl Store {
         folder::make(dir).map_err(io)?;
         // The database gets its name when it is whole, so that a store is there or is not.
         let unfinished = dir.join(folder::UNFINISHED);
-        match fs::remove_file(&unfinished) {
+        match while_held(&unfinished, || fs::remove_file(&unfinished)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }

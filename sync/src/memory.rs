@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use barkeeper_storage::while_held;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, hex};
@@ -105,7 +106,7 @@ impl MemoryFile {
     /// What the file says of the store; empty where it does not exist or is of another store.
     pub(crate) fn load(&self, store_id: u128) -> Result<TargetMemory, MemoryError> {
         let empty = TargetMemory { format: FORMAT, store_id, ..TargetMemory::default() };
-        let text = match fs::read_to_string(&self.path) {
+        let text = match while_held(&self.path, || fs::read_to_string(&self.path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(empty),
             read => read.map_err(|source| self.io(source))?,
         };
@@ -125,11 +126,11 @@ impl MemoryFile {
         name.push(".new");
         let beside = self.path.with_file_name(name);
         let write = || {
-            let mut file = File::create(&beside)?;
+            let mut file = while_held(&beside, || File::create(&beside))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             drop(file);
-            fs::rename(&beside, &self.path)
+            while_held(&self.path, || fs::rename(&beside, &self.path))
         };
         write().map_err(|source| self.io(source))
     }

@@ -14,6 +14,9 @@ mod events;
 mod factors;
 mod feed;
 mod files;
+#[cfg(windows)]
+mod held;
+mod places;
 mod positions;
 mod snapshots;
 mod states;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::held::while_held;
 use crate::verified::{BLOCK, SegmentError};
 
 /// What a finished file is: its length and its hashes.
@@ -34,7 +35,8 @@ impl HashingFile {
     /// `Io`, also where the file exists.
     pub(crate) fn create(path: &Path) -> Result<Self, SegmentError> {
         let io = |source| SegmentError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(io)?;
+        let create = || OpenOptions::new().write(true).create_new(true).open(path);
+        let file = while_held(path, create).map_err(io)?;
         let (whole, block, blocks) = (blake3::Hasher::new(), Vec::new(), Vec::new());
         Ok(Self { path: path.to_owned(), file, whole, block, blocks, len: 0 })
     }

@@ -10,6 +10,8 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::held::while_held;
+
 /// Bytes that share a checksum.
 pub(crate) const BLOCK: u64 = 8 * 1024;
 
@@ -71,7 +73,7 @@ pub(crate) struct VerifiedFile {
 impl VerifiedFile {
     pub(crate) fn open(path: &Path, len: u64, blocks: Arc<[u64]>) -> Result<Self, SegmentError> {
         let io = |source| SegmentError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
+        let file = while_held(path, || File::open(path)).map_err(io)?;
         let found = file.metadata().map_err(io)?.len();
         if found != len || blocks.len() as u64 != len.div_ceil(BLOCK) {
             let detail = format!("{found} bytes long, published with {len}");
@@ -172,7 +174,7 @@ impl ChunkReader for VerifiedFile {
 /// `Io`.
 pub fn hash_file(path: &Path) -> Result<[u8; 32], SegmentError> {
     let io = |source| SegmentError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(io)?;
+    let mut file = while_held(path, || File::open(path)).map_err(io)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -1,5 +1,6 @@
 //! The command line: global options and the list of commands.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -10,11 +11,11 @@ use crate::commands::{
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
-use crate::output::Format;
+use crate::output::{Encoding, Format};
 
 /// Keeps bars, trades and positions in one folder, and copies of them where you want.
 #[derive(Debug, Parser)]
-#[command(name = "barkeeper", version, after_help = exit::HELP, propagate_version = true)]
+#[command(name = "barkeeper", bin_name = "barkeeper", version, after_help = exit::HELP, propagate_version = true)]
 #[command(after_long_help = LONG_HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// The store's folder
@@ -23,6 +24,9 @@ pub(crate) struct Cli {
     /// How data is printed
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
+    /// The bytes of data that go to a file or a pipe
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "NAME", value_enum, default_value_t)]
+    encoding: Encoding,
     /// Say nothing but data, warnings and errors
     #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
@@ -93,6 +97,11 @@ pub(crate) enum Command {
 pub(crate) type Out<'a> = &'a mut dyn std::io::Write;
 
 impl Cli {
+    /// The bytes of stdout; a console is given UTF-8, and shows it whatever its code page is.
+    pub(crate) fn encoding(&self) -> Encoding {
+        if std::io::stdout().is_terminal() { Encoding::Utf8 } else { self.encoding }
+    }
+
     pub(crate) fn context(&self) -> Context {
         Context::new(self.store.clone(), self.format, self.quiet)
     }

@@ -14,6 +14,7 @@ mod failure;
 mod output;
 mod progress;
 mod values;
+mod warnings;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use clap::Parser as _;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::output::Encoder;
 
 /// redb panics on some damaged pages. The engine makes errors of that, which are told with a hint; the panic
 /// itself says nothing to people.
@@ -45,7 +47,8 @@ fn main() -> ExitCode {
         }
     };
     let context = cli.context();
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    warnings::show(cli.context());
+    let mut out = io::BufWriter::new(Encoder::new(io::stdout().lock(), cli.encoding()));
     let result = cli.command.run(&context, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
     match result {
         Ok(exit) => exit.into(),

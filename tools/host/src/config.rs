@@ -127,7 +127,10 @@ pub struct TargetName(String);
 
 /// The text is no name of a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no name of a target: expected 1 to 32 small letters, digits, - and _")]
+#[error(
+    "'{text}' is no name of a target: expected 1 to 32 small letters, digits, - and _, and no name that \
+     Windows keeps for devices, such as con and aux"
+)]
 pub struct TargetNameError {
     /// What was given.
     pub text: String,
@@ -151,12 +154,21 @@ impl FromStr for TargetName {
 
     fn from_str(text: &str) -> Result<Self, TargetNameError> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        if (1..=TARGET_NAME_CHARS).contains(&text.len()) && text.bytes().all(allowed) {
+        let fits = (1..=TARGET_NAME_CHARS).contains(&text.len()) && text.bytes().all(allowed);
+        if fits && !is_device(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(TargetNameError { text: text.to_owned() })
         }
     }
+}
+
+/// Whether Windows takes a file of this name, whatever its ending, for a device. A target has files in its name,
+/// and a store may be moved from one system to another.
+fn is_device(name: &str) -> bool {
+    let port = name.strip_prefix("com").or_else(|| name.strip_prefix("lpt"));
+    matches!(name, "con" | "prn" | "aux" | "nul")
+        || port.is_some_and(|n| matches!(n.as_bytes(), [b'0'..=b'9']))
 }
 
 /// Where a target is.

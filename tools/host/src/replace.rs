@@ -3,13 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-/// Attempts at a rename that another program's open handle forbids.
-const ATTEMPTS: u32 = 20;
-/// Between two attempts; virus scanners hold a new file for about a second.
-const PAUSE: Duration = Duration::from_millis(100);
+use barkeeper_storage::while_held;
 
 /// Writes beside the file, syncs, renames over it, syncs the folder.
 ///
@@ -24,23 +19,10 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     new.write_all(content)?;
     new.as_file().sync_all()?;
     let new = new.into_temp_path();
-    rename(&new, path)?;
+    while_held(path, || fs::rename(&new, path))?;
     // The name is gone already: there is nothing left to remove.
     drop(new.keep());
     sync_folder(folder)
-}
-
-/// Renames over a file, waiting a moment for programs that hold it.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    for _ in 1..ATTEMPTS {
-        match fs::rename(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && cfg!(windows) => {
-                thread::sleep(PAUSE);
-            }
-            done => return done,
-        }
-    }
-    fs::rename(from, to)
 }
 
 /// Makes a rename last. Windows keeps folder entries in its own journal and opens no folder as a file.

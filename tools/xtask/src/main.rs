@@ -4,12 +4,15 @@
 mod bench;
 mod ci;
 mod deny;
+mod install;
 mod layers;
 mod python;
 mod signatures;
 mod source;
 mod test;
 mod tidy;
+mod windows;
+mod wine;
 mod workspace;
 
 use std::ffi::OsString;
@@ -46,6 +49,18 @@ enum Task {
         #[arg(last = true, value_name = "ARGS")]
         extra: Vec<OsString>,
     },
+    /// The workspace built for Windows, its tests run under Wine
+    Windows {
+        /// Features to build with, as cargo takes them
+        #[arg(long, value_name = "FEATURES")]
+        features: Vec<String>,
+        /// Build, and run nothing
+        #[arg(long)]
+        build_only: bool,
+        /// Handed on to `cargo nextest run`
+        #[arg(last = true, value_name = "ARGS")]
+        extra: Vec<OsString>,
+    },
 }
 
 fn run(task: &Task) -> anyhow::Result<()> {
@@ -56,6 +71,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Layers => layers::run(&workspace),
         Task::Tidy => tidy::run(&workspace),
         Task::Test { extra } => test::run(&workspace, extra),
+        Task::Windows { features, build_only, extra } => {
+            windows::run(&workspace, features, *build_only, extra)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes to stdout: rows and records as a table, JSON or CSV, stable for scripts.
 
 mod cell;
+mod encoding;
 mod rows;
 mod stream;
 
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub(crate) use cell::Cell;
+pub(crate) use encoding::{Encoder, Encoding};
 pub(crate) use rows::Rows;
 pub(crate) use stream::Stream;
 
