@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
@@ -32,20 +32,40 @@ pub(crate) fn copy<T: Clone>(found: &[T]) -> Floor {
     Floor { what: "copy of the same bytes", timing }
 }
 
+/// A file of the folder in which 4 KB are written in place and forced to the disk; gone with this value.
+#[derive(Debug)]
+pub(crate) struct Forced {
+    path: PathBuf,
+    file: File,
+}
+
+impl Forced {
+    pub(crate) fn new(folder: &Path) -> std::io::Result<Self> {
+        let path = folder.join("floor.bin");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+        file.write_all(&vec![0; BLOCK * PLACES])?;
+        file.sync_all()?;
+        Ok(Self { path, file })
+    }
+
+    pub(crate) fn force(&mut self, call: usize) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start((call % PLACES * BLOCK) as u64))?;
+        self.file.write_all(&[0x5a; BLOCK])?;
+        self.file.sync_data()
+    }
+}
+
+impl Drop for Forced {
+    fn drop(&mut self) {
+        // The folder goes as a whole; the file goes before only to save space.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
 /// A write of 4 KB in place in the folder and a sync.
 pub(crate) fn fsync(folder: &Path, calls: usize) -> anyhow::Result<Floor> {
-    let path = folder.join("floor.bin");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
-    file.write_all(&vec![0; BLOCK * PLACES])?;
-    file.sync_all()?;
-    let bytes = [0x5a; BLOCK];
-    let timing = time(calls, |call| {
-        file.seek(SeekFrom::Start((call % PLACES * BLOCK) as u64))?;
-        file.write_all(&bytes)?;
-        file.sync_data()
-    })?;
-    drop(file);
-    std::fs::remove_file(path)?;
+    let mut file = Forced::new(folder)?;
+    let timing = time(calls, |call| file.force(call))?;
     Ok(Floor { what: "one write and fsync", timing })
 }
 

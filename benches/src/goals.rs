@@ -56,6 +56,8 @@ static GOALS: &[Goal] = &[
     most("commit", "1.3 x a one-table redb commit", Of::Ratio, 1.3),
     most("commit_syncs", "1 sync", Of::Value, 1.0),
     least("commits_per_sync", "128 of 256 commits a sync", Of::Value, 128.0),
+    most("save_state", "1.2 fsyncs", Of::Ratio, 1.2),
+    most("load_state", "20 us", Of::Median, 20.0 * US),
     most("trades_year", "1 ms", Of::Median, MS),
     most("summary", "20 ms", Of::Median, 20.0 * MS),
     most("open_clean", "50 ms", Of::Median, 50.0 * MS),

@@ -1,24 +1,30 @@
 //! Durable commits of a fill and what goes with it, alone and many at once.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use barkeeper::Store;
-use barkeeper_records::{AccountId, Batch, BookId, ExtremeUpdate, Operation, PositionKey};
+use barkeeper_records::{
+    AccountId, Batch, BookId, ExtremeUpdate, Operation, PositionKey, StrategyId, Timestamp,
+};
 
 use crate::counting::{Counting, Syncs};
-use crate::desk::{Desk, options};
+use crate::desk::{Desk, Scratch, options};
 use crate::floors;
 use crate::market::{Shape, accounts, fill, weekday};
-use crate::measure::{Timing, in_turn};
+use crate::measure::{Timing, in_turn, time};
 use crate::parts::ledger::hold;
 use crate::row::{Floor, Row};
 
-/// Bytes of rows, index entries, digests and the head that one of these commits writes.
-const COMMIT_BYTES: usize = 1_200;
+/// Bytes of rows, index entries, digests, log and the head that one of these commits writes.
+const COMMIT_BYTES: usize = 1_700 + STATE_BYTES;
+/// Bytes of a strategy's state that is saved with each fill, and of one that is saved alone.
+const STATE_BYTES: usize = 500;
+const LARGE_STATE_BYTES: usize = 10_000;
 /// Commits that are under way at once.
 const FLIGHT: usize = 256;
 
@@ -30,13 +36,52 @@ pub(crate) fn traded(shape: Shape, accounts: &[AccountId], n: u64) -> Result<Bat
     let key = PositionKey::main(account.clone(), instrument);
     let (quantity, price) = (trade.quantity, Some(trade.price));
     let high = 300.0 + n as f64 / 100.0;
-    Ok(Batch::of(Operation::RecordTrade(trade)).with(Operation::AddPosition { key, quantity, price }).with(
-        Operation::UpdateExtremes {
+    Ok(Batch::of(Operation::RecordTrade(trade))
+        .with(Operation::AddPosition { key, quantity, price })
+        .with(Operation::UpdateExtremes {
             account,
             book: BookId::main(),
             updates: vec![ExtremeUpdate { instrument, high, low: 9.0 }],
+        })
+        .with(state(n, STATE_BYTES)?))
+}
+
+fn strategy() -> Result<StrategyId> {
+    Ok(StrategyId::new("bench")?)
+}
+
+/// The nth state of a strategy: JSON of about this many bytes.
+fn state(n: u64, bytes: usize) -> Result<Operation> {
+    let notes = "x".repeat(bytes.saturating_sub(48));
+    let body = format!("{{\"n\":{n},\"entry\":10.25,\"notes\":\"{notes}\"}}");
+    let saved_at = Timestamp::from_nanos(weekday(300).label().nanos() + n as i64 * 1_000_000);
+    Ok(Operation::SaveStrategySnapshot { strategy: strategy()?, saved_at, schema_version: 1, body })
+}
+
+/// A state of 10 KB, saved beside a forced write and loaded.
+fn states(scratch: &Scratch) -> Result<()> {
+    let store = Store::create(&scratch.dir.path().join("states"), options())?;
+    let mut write = floors::Forced::new(scratch.dir.path())?;
+    let (save, floor) = in_turn(
+        300,
+        |call| -> Result<()> {
+            Ok(store.commit(Batch::of(state(call as u64, LARGE_STATE_BYTES)?)).map(drop)?)
         },
-    ))
+        |call| Ok(write.force(call)?),
+    )?;
+    let floor = Floor { what: "one write and fsync", timing: floor };
+    Row::of("save_state", "save a strategy's state of 10 KB, durable", save).beside(floor).print()?;
+    let strategy = strategy()?;
+    let found = store.snapshot()?.strategy_snapshot(&strategy, None)?.context("no state is there")?;
+    ensure!(found.body.len().abs_diff(LARGE_STATE_BYTES) < 64, "{} bytes", found.body.len());
+    let load = time(5_000, |_| -> Result<()> {
+        black_box(store.snapshot()?.strategy_snapshot(&strategy, None)?);
+        Ok(())
+    })?;
+    let floor = floors::copy(found.body.as_bytes());
+    Row::of("load_state", "load a strategy's state of 10 KB", load).beside(floor).print()?;
+    store.close()?;
+    Ok(())
 }
 
 fn counted(folder: &Path) -> Result<(Store, Syncs)> {
@@ -49,6 +94,8 @@ pub(crate) fn run(desk: &Desk) -> Result<()> {
     let accounts = accounts()?;
     let store = Store::create(&scratch.store(), options())?;
     hold(&store, &accounts)?;
+    // With a target, each commit writes its change log as well.
+    store.feed().register_target("bench")?;
     let raw = floors::redb_of(&scratch.dir.path().join("floor.redb"), &BTreeMap::new())?;
     let bytes = [7; COMMIT_BYTES];
     let (ours, floor) = in_turn(
@@ -57,9 +104,11 @@ pub(crate) fn run(desk: &Desk) -> Result<()> {
         |call| floors::redb_commit(&raw, call, &bytes),
     )?;
     let floor = Floor { what: "a one-table redb commit of as many bytes", timing: floor };
-    let what = "durable commit of a trade, its position and an extreme";
+    let what = "durable commit of a trade, its position, an extreme, a state and the log";
     Row::of("commit", what, ours).beside(floor).print()?;
     store.close()?;
+
+    states(&scratch)?;
 
     let (store, syncs) = counted(scratch.dir.path())?;
     hold(&store, &accounts)?;

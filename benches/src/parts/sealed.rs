@@ -3,12 +3,15 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
-use barkeeper::Store;
+use anyhow::{Context as _, Result, ensure};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float64Type, Int32Type};
+use barkeeper::{ScanRequest, Store};
 use barkeeper_records::{AdjustmentTag, Interval, SeriesKey};
 
 use crate::desk::{Desk, options};
-use crate::files::{asked, asked_day, averages_of, sum_of_closes};
+use crate::files::{WINDOW, asked, asked_day, sum_of_closes};
 use crate::floors;
 use crate::market::{daily, weekday};
 use crate::measure::{Timing, nanos, time};
@@ -64,18 +67,17 @@ pub(crate) fn run(desk: &Desk) -> Result<()> {
     averages(desk, &store)
 }
 
-/// The average over 20 bars of every instrument at every row, summed up.
+/// The average over 20 bars of every instrument at every row, summed up, over a scan of two columns.
 fn averages(desk: &Desk, store: &Store) -> Result<()> {
-    let (from, to) = (weekday(0).label(), weekday(desk.shape.days).label());
+    let request = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw).columns(["instrument", "close"]);
     let mut times = Vec::new();
     for _ in 0..6 {
         let start = Instant::now();
-        let mut sum = 0.0;
-        let snapshot = store.snapshot()?;
-        for number in 0..desk.shape.instruments {
-            let bars = snapshot.bars(&daily(number), from, to)?;
-            sum += averages_of(bars.iter().map(|bar| bar.close));
+        let mut averages = Averages::default();
+        for batch in store.snapshot()?.scan(&request)? {
+            averages.add(&batch?)?;
         }
+        let sum = averages.all;
         times.push(nanos(start.elapsed()));
         ensure!(agree(sum, desk.files.number("ma20_sum")?), "averages sum up to {sum}");
     }
@@ -84,4 +86,38 @@ fn averages(desk: &Desk, store: &Store) -> Result<()> {
     let what =
         format!("average over 20 bars of every instrument over {} rows, summed", desk.files.number("rows")?);
     Row::of("ma20", what, timing).print()
+}
+
+/// A moving average that begins anew with each instrument.
+#[derive(Default)]
+struct Averages {
+    instrument: Option<i32>,
+    window: [f64; WINDOW],
+    sum: f64,
+    seen: usize,
+    all: f64,
+}
+
+impl Averages {
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let column = |name| batch.column_by_name(name).with_context(|| format!("no column {name}"));
+        let names = column("instrument")?
+            .as_dictionary_opt::<Int32Type>()
+            .context("instruments are no dictionary")?;
+        let closes = column("close")?.as_primitive_opt::<Float64Type>().context("closes are no doubles")?;
+        for (name, close) in names.keys().values().iter().zip(closes.values()) {
+            if self.instrument != Some(*name) {
+                *self = Self { instrument: Some(*name), all: self.all, ..Self::default() };
+            }
+            if let Some(slot) = self.window.get_mut(self.seen % WINDOW) {
+                self.sum += close - *slot;
+                *slot = *close;
+            }
+            self.seen += 1;
+            if self.seen >= WINDOW {
+                self.all += self.sum / WINDOW as f64;
+            }
+        }
+        Ok(())
+    }
 }

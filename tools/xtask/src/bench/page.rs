@@ -41,7 +41,8 @@ pub(super) fn shown(ns: f64) -> String {
 
 /// `1.5 x`, `24 x`: how many times as long.
 fn times(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.1} x") } else { format!("{ratio:.0} x") }
+    let places = if ratio < 1.0 { 2 } else { usize::from(ratio < 10.0) };
+    format!("{ratio:.places$} x")
 }
 
 fn measured(row: &Row) -> String {

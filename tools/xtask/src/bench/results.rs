@@ -53,7 +53,13 @@ impl Results {
     pub(super) fn load(folder: &Path) -> Result<Self> {
         let mut found = Self::default();
         let mut names: Vec<_> = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
-        names.sort_by_key(fs::DirEntry::file_name);
+        // Ours in the order in which they run, then the peers.
+        let place =
+            |name: &str| super::PARTS.iter().position(|part| name.strip_suffix(".jsonl") == Some(*part));
+        names.sort_by_key(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (place(&name).unwrap_or(usize::MAX), name)
+        });
         for entry in names {
             let text = fs::read_to_string(entry.path())?;
             for line in text.lines() {
