@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use barkeeper::{CommitError, MaintenanceError, SealOptions, Store, StoreOptions, WriteState};
+use barkeeper::{CommitError, MaintenanceError, OpenError, SealOptions, Store, StoreOptions, WriteState};
 use barkeeper_records::{
     AdjustmentTag, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
     TradeRecord,
@@ -242,6 +242,9 @@ fn a_disk_that_fills_up_in_the_middle_of_a_commit_loses_nothing() {
         assert_eq!(ledger.state().to_string(), "read-only: disk full");
         ledger.look();
     }
+    // The database was opened anew again and again, and its lock was never let go.
+    let other = Store::open(&dir, options(&ledger.clock)).map(drop).unwrap_err();
+    assert!(matches!(other, OpenError::InUse { .. }), "{other:?}");
     println!("{} commits of bars", ledger.runs.len());
     assert!(ledger.runs.len() > 10);
     drop(ledger.store.take());
