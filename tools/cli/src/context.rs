@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use barkeeper_host::{Config, Opened};
 use barkeeper_records::AccountId;
@@ -11,6 +12,7 @@ use crate::env;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::progress::Progress;
 
 /// How other processes are told who has the store.
 pub(crate) const PROGRAM: &str = "barkeeper";
@@ -45,7 +47,17 @@ impl Context {
         if !allowed && folder.is_dir() {
             self.refuse_cloud(&folder)?;
         }
-        Ok(barkeeper_host::open(&folder, PROGRAM)?)
+        // A database that was not closed is checked whole; most are closed, and nothing is shown then.
+        let (bar, quiet) = (Arc::new(OnceLock::new()), self.quiet);
+        let shown = bar.clone();
+        let on_check = move |done, all| {
+            shown.get_or_init(|| Progress::unless(quiet, "bytes of store.redb checked")).set(done, all);
+        };
+        let opened = barkeeper_host::open_watched(&folder, PROGRAM, Some(Arc::new(on_check)));
+        if let Some(bar) = bar.get() {
+            bar.end();
+        }
+        Ok(opened?)
     }
 
     /// Refuses a folder that the system's settings name as one that a cloud service copies.

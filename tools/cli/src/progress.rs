@@ -14,7 +14,12 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// A bar that counts `what`; nothing where nobody looks.
     pub(crate) fn new(context: &Context, what: &str) -> Self {
-        let shown = !context.quiet && io::stderr().is_terminal();
+        Self::unless(context.quiet, what)
+    }
+
+    /// A bar that counts `what`; nothing where it shall be quiet or nobody looks.
+    pub(crate) fn unless(quiet: bool, what: &str) -> Self {
+        let shown = !quiet && io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let template = format!(
@@ -34,10 +39,15 @@ impl Progress {
         self.0.set_length(all);
         self.0.set_position(done);
     }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.end();
     }
 }

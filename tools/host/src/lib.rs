@@ -28,5 +28,5 @@ pub use import::{
     Rejected, TradeCounts, WalkError, import,
 };
 pub use note::{NotedError, StatusNote, state_name};
-pub use open::{InitSettings, Opened, StartError, create, open, store_options};
+pub use open::{InitSettings, Opened, StartError, create, open, open_watched, store_options};
 pub use sync::{SyncError, SyncProgress, Target, forget_target};

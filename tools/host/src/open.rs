@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barkeeper::{OpenError, Store, StoreOptions};
+use barkeeper::{OnCheck, OpenError, Store, StoreOptions};
 use barkeeper_records::{AccountId, CalendarKind};
 
 use crate::clock::SystemClock;
@@ -58,8 +58,18 @@ pub fn store_options(config: &Config, program: &str) -> StoreOptions {
 /// # Errors
 /// `Config` before anything is opened, `Store`.
 pub fn open(folder: &Path, program: &str) -> Result<Opened, StartError> {
+    open_watched(folder, program, None)
+}
+
+/// Opens a store as [`open`] does. `on_check` hears how far the check of a database has come that was not
+/// closed: bytes checked, bytes in all.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_watched(folder: &Path, program: &str, on_check: Option<OnCheck>) -> Result<Opened, StartError> {
     let config = Config::load(folder)?;
-    let store = Store::open(folder, store_options(&config, program))?;
+    let options = StoreOptions { on_check, ..store_options(&config, program) };
+    let store = Store::open(folder, options)?;
     Ok(Opened { store: Arc::new(store), config })
 }
 
