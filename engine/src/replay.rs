@@ -403,7 +403,7 @@ impl Snapshot {
     /// must not look ahead: a bar shorter than a day at its end, a daily one at the close of its venue's
     /// session. Bars that became known at the same instant come by interval, adjustment, instrument.
     ///
-    /// It needs some 250 MB however much is replayed: windows of time are read and sorted one by one.
+    /// It needs some 300 MB however much is replayed: windows of time are read and sorted one by one.
     ///
     /// # Errors
     /// `Snapshots`, `Expired`; else every variant of [`ReadError`](crate::ReadError), also from the iterator.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use barkeeper::{SealOptions, Store};
+use barkeeper::{MergeOptions, SealOptions, Store};
 use barkeeper_records::{
     AdjustmentTag, Bar, BarRun, FixedClock, InstrumentId, Interval, OnConflict, SeriesKey,
 };
@@ -54,6 +54,12 @@ impl Past {
         self.model.fold(turn(&self.clock, 0));
     }
 
+    /// Merges all segments of each kind of bars.
+    pub fn merge(&mut self) {
+        self.store.merge(&MergeOptions { interval: None, whole: true }, &mut |_, _| {}).unwrap();
+        self.model.fold(turn(&self.clock, 0));
+    }
+
     /// Imports bars; what differs is replaced.
     pub fn import(&mut self, runs: &[(SeriesKey, Vec<Bar>)]) {
         let now = turn(&self.clock, 3);
@@ -72,6 +78,7 @@ impl Past {
                     let runs: Vec<_> = (0..rng.within(1, 6)).map(|_| workload.run(40)).collect();
                     self.import(&runs);
                 }
+                2 if rng.chance(30) => self.merge(),
                 _ => self.commit(rng.bits()),
             }
         }
