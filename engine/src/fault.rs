@@ -26,6 +26,10 @@ impl Faults {
         *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((hook, 0));
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub(crate) fn step(&self, name: &'static str) -> Result<(), MaintenanceError> {
         // The hook may commit to the same store, so it is not called under the lock.
         let taken = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();

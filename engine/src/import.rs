@@ -1,17 +1,21 @@
 //! Bulk imports: bars of many series in one commit, large amounts straight to segments.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarError, BarRun, Batch, Bucket, Digest, ImportRecord, Interval, Lsn, OnConflict,
-    Operation, Outcome, SeriesKey, Table, Timestamp, Version,
+    AdjustmentTag, Bar, BarError, BarRun, Batch, Bucket, Digest, ImportRecord, InstrumentId, Interval, Lsn,
+    OnConflict, Operation, Outcome, SeriesKey, Table, Timestamp, Version,
 };
-use barkeeper_storage::{BarHasher, LogEntry, RevisionV1, VersionedBar, keys, rowview};
+use barkeeper_storage::{BarHasher, LogEntry, RevisionV1, keys, rowview};
 
 use crate::error::{CommitError, CommitResult, MaintenanceError};
 use crate::ops_bars::Plan;
-use crate::publication::{Common, Prepared, Rows, discard};
+use crate::publication::{Common, Prepared, discard};
 use crate::report::ImportReceipt;
 use crate::session::{Session, Touches};
 use crate::snapshot::Snapshot;
@@ -42,9 +46,37 @@ impl ImportPlan {
 /// What an import does to one series, worked out before the commit.
 struct SeriesPlan {
     series: SeriesKey,
+    /// What is to be imported.
+    bars: Arc<Vec<Bar>>,
+    /// Whether none of them can be stored: then they stand in `bars` alone, and `plan` is empty.
+    new: bool,
     plan: Plan,
     digests: Vec<(Bucket, Digest)>,
 }
+
+impl SeriesPlan {
+    fn inserts(&self) -> &[Bar] {
+        if self.new { &self.bars } else { &self.plan.inserts }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inserts().is_empty() && self.plan.replaces.is_empty()
+    }
+
+    /// What is written, ascending by `ts`.
+    fn written(&self) -> Cow<'_, [Bar]> {
+        if self.plan.replaces.is_empty() {
+            return Cow::Borrowed(self.inserts());
+        }
+        let mut bars = self.plan.inserts.clone();
+        bars.extend(self.plan.replaces.iter().map(|(bar, _)| *bar));
+        bars.sort_by_key(|bar| bar.ts);
+        Cow::Owned(bars)
+    }
+}
+
+/// The bars of an import by series; no copy is made of them before they are written.
+type Wanted = BTreeMap<SeriesKey, Arc<Vec<Bar>>>;
 
 pub(crate) fn import_bars(
     inner: &Arc<Inner>,
@@ -63,7 +95,7 @@ pub(crate) fn import_bars(
         let mut receipt = count(&plans, read_at);
         let new = receipt.inserted + receipt.replaced;
         if new < BULK_BARS as u64 {
-            receipt.lsn = import_small(inner, &series, plans, imports, on_conflict)?;
+            receipt.lsn = import_small(inner, plans, imports, on_conflict)?;
             return Ok(receipt);
         }
         let prepared = prepare(inner, &plans)?;
@@ -91,10 +123,16 @@ fn publish(inner: &Inner, plan: ImportPlan) -> CommitResult<Lsn> {
 
 /// Joins the runs of each series; of two contents of one bar the later run's wins, or the first where
 /// bars are to be kept.
-fn gather(runs: Vec<BarRun>, on_conflict: OnConflict) -> CommitResult<BTreeMap<SeriesKey, Vec<Bar>>> {
+fn gather(runs: Vec<BarRun>, on_conflict: OnConflict) -> CommitResult<Wanted> {
     let mut all: BTreeMap<SeriesKey, Vec<Bar>> = BTreeMap::new();
     for run in runs {
-        let bars = all.entry(run.series()).or_default();
+        let bars = match all.entry(run.series()) {
+            Entry::Vacant(free) => {
+                free.insert(run.into_bars());
+                continue;
+            }
+            Entry::Occupied(taken) => taken.into_mut(),
+        };
         let joined = bars.last().zip(run.bars().first()).is_some_and(|(last, first)| last.ts >= first.ts);
         bars.extend_from_slice(run.bars());
         if !joined {
@@ -115,35 +153,56 @@ fn gather(runs: Vec<BarRun>, on_conflict: OnConflict) -> CommitResult<BTreeMap<S
         }
         *bars = clean;
     }
-    Ok(all)
+    Ok(all.into_iter().map(|(series, bars)| (series, Arc::new(bars))).collect())
 }
 
-fn compare(
-    snapshot: &Snapshot,
-    series: &BTreeMap<SeriesKey, Vec<Bar>>,
-    on_conflict: OnConflict,
-) -> CommitResult<Vec<SeriesPlan>> {
-    let mut plans = Vec::with_capacity(series.len());
-    for (series, bars) in series {
+fn compare(snapshot: &Snapshot, wanted: &Wanted, on_conflict: OnConflict) -> CommitResult<Vec<SeriesPlan>> {
+    let mut plans = Vec::with_capacity(wanted.len());
+    for (series, bars) in wanted {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { continue };
         let known = snapshot.series(series)?.is_some_and(|s| s.first <= last.ts && first.ts <= s.last);
-        let stored = if known { snapshot.merged().range(series, first.ts, last.ts)? } else { Vec::new() };
-        let plan = Plan::of(bars, &stored, on_conflict);
-        plans.push(SeriesPlan { series: *series, digests: digests(series, &plan), plan });
+        let plan = if known {
+            Plan::of(bars, &snapshot.merged().range(series, first.ts, last.ts)?, on_conflict)
+        } else {
+            Plan::default()
+        };
+        let (bars, digests) = (bars.clone(), Vec::new());
+        plans.push(SeriesPlan { series: *series, bars, new: !known, plan, digests });
     }
     if on_conflict == OnConflict::Refuse {
         Plan::refuse(plans.iter().map(|one| (&one.series, &one.plan)))?;
     }
+    digest_all(&mut plans);
     Ok(plans)
 }
 
-fn digests(series: &SeriesKey, plan: &Plan) -> Vec<(Bucket, Digest)> {
+/// Hashes what changes, on all processors.
+fn digest_all(plans: &mut [SeriesPlan]) {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = plans.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        for part in plans.chunks_mut(share) {
+            scope.spawn(|| {
+                for one in part {
+                    one.digests = digests(one);
+                }
+            });
+        }
+    });
+}
+
+fn digests(one: &SeriesPlan) -> Vec<(Bucket, Digest)> {
+    let series = &one.series;
     let mut hasher = BarHasher::new(series);
     let mut periods: BTreeMap<i32, Digest> = BTreeMap::new();
-    for bar in &plan.inserts {
-        periods.entry(rowview::period_of(bar.ts)).or_default().add(hasher.hash(bar));
+    for bars in one.inserts().chunk_by(|a, b| rowview::period_of(a.ts) == rowview::period_of(b.ts)) {
+        let Some(first) = bars.first() else { continue };
+        let digest = periods.entry(rowview::period_of(first.ts)).or_default();
+        for bar in bars {
+            digest.add(hasher.hash(bar));
+        }
     }
-    for (bar, old) in &plan.replaces {
+    for (bar, old) in &one.plan.replaces {
         let digest = periods.entry(rowview::period_of(bar.ts)).or_default();
         digest.remove(hasher.hash(&old.bar));
         digest.add(hasher.hash(bar));
@@ -154,34 +213,27 @@ fn digests(series: &SeriesKey, plan: &Plan) -> Vec<(Bucket, Digest)> {
 }
 
 fn count(plans: &[SeriesPlan], lsn: Lsn) -> ImportReceipt {
-    let sum = |f: fn(&Plan) -> u64| plans.iter().map(|one| f(&one.plan)).sum();
+    let sum = |f: fn(&SeriesPlan) -> u64| plans.iter().map(f).sum();
     ImportReceipt {
         lsn,
-        inserted: sum(|plan| plan.inserts.len() as u64),
-        replaced: sum(|plan| plan.replaces.len() as u64),
-        kept: sum(|plan| plan.kept),
-        unchanged: sum(|plan| plan.unchanged),
+        inserted: sum(|one| one.inserts().len() as u64),
+        replaced: sum(|one| one.plan.replaces.len() as u64),
+        kept: sum(|one| one.plan.kept),
+        unchanged: sum(|one| one.plan.unchanged),
         segments: 0,
     }
 }
 
 fn import_small(
     inner: &Inner,
-    series: &BTreeMap<SeriesKey, Vec<Bar>>,
     plans: Vec<SeriesPlan>,
     imports: &[ImportRecord],
     on_conflict: OnConflict,
 ) -> CommitResult<Lsn> {
     let mut batch = Batch::new();
-    for one in plans.into_iter().filter(|one| !one.plan.is_empty()) {
+    for one in plans.into_iter().filter(|one| !one.is_empty()) {
         // Only the bars that differ from what was read; the batch compares them again inside the commit.
-        let wanted = |ts: Timestamp| {
-            one.plan.inserts.binary_search_by_key(&ts, |bar| bar.ts).is_ok()
-                || one.plan.replaces.binary_search_by_key(&ts, |(bar, _)| bar.ts).is_ok()
-        };
-        let bars =
-            series.get(&one.series).into_iter().flatten().filter(|bar| wanted(bar.ts)).copied().collect();
-        let run = BarRun::new(one.series, bars).map_err(|(_, error)| error)?;
+        let run = BarRun::new(one.series, one.written().into_owned()).map_err(|(_, error)| error)?;
         batch = batch.with(Operation::PutBars { run, on_conflict });
     }
     for import in imports {
@@ -201,29 +253,34 @@ pub(crate) fn partition(interval: Interval, ts: Timestamp) -> i32 {
     })
 }
 
-type Parts = BTreeMap<(Interval, AdjustmentTag, i32), (Rows, Digest)>;
+/// What goes to one segment and its twin.
+type Part<'a> = (Vec<(InstrumentId, Cow<'a, [Bar]>)>, Digest);
 
 fn prepare(inner: &Inner, plans: &[SeriesPlan]) -> Result<Vec<Prepared>, MaintenanceError> {
-    let mut parts: Parts = BTreeMap::new();
-    for one in plans {
+    let mut parts: BTreeMap<(Interval, AdjustmentTag, i32), Part<'_>> = BTreeMap::new();
+    for one in plans.iter().filter(|one| !one.is_empty()) {
+        let SeriesKey { interval, adjustment, instrument } = one.series;
         let mut hasher = BarHasher::new(&one.series);
-        let mut bars: Vec<Bar> = one.plan.inserts.clone();
-        bars.extend(one.plan.replaces.iter().map(|(bar, _)| *bar));
-        bars.sort_by_key(|bar| bar.ts);
-        for bar in bars {
-            let SeriesKey { interval, adjustment, instrument } = one.series;
-            let part = parts.entry((interval, adjustment, partition(interval, bar.ts))).or_default();
-            part.1.add(hasher.hash(&bar));
-            // The publishing commit gives the version.
-            let row = VersionedBar { bar, version: Version::ZERO };
-            match part.0.last_mut() {
-                Some((last, rows)) if *last == instrument => rows.push(row),
-                _ => part.0.push((instrument, vec![row])),
+        let months: Vec<Cow<'_, [Bar]>> = match one.written() {
+            Cow::Borrowed(bars) => by_month(interval, bars).map(Cow::Borrowed).collect(),
+            Cow::Owned(bars) => by_month(interval, &bars).map(|bars| Cow::Owned(bars.to_vec())).collect(),
+        };
+        let whole = months.len() == 1 && one.plan.replaces.is_empty();
+        for bars in months {
+            let Some(first) = bars.first() else { continue };
+            let part = parts.entry((interval, adjustment, partition(interval, first.ts))).or_default();
+            if whole {
+                // The same rows as in the series' buckets, which are hashed already.
+                one.digests.iter().for_each(|(_, digest)| part.1.merge(digest));
+            } else {
+                bars.iter().for_each(|bar| part.1.add(hasher.hash(bar)));
             }
+            part.0.push((instrument, bars));
         }
     }
     let mut prepared = Vec::new();
     for ((interval, adjustment, _), (rows, digest)) in parts {
+        // The publishing commit gives the version.
         let common = Common { interval, adjustment, version: Some(Version::ZERO), digest };
         match inner.prepare_segments(common, &rows) {
             Ok(segments) => prepared.extend(segments),
@@ -236,6 +293,11 @@ fn prepare(inner: &Inner, plans: &[SeriesPlan]) -> Result<Vec<Prepared>, Mainten
     Ok(prepared)
 }
 
+/// Ascending bars, a segment's month each; all of them together where months have no segments.
+fn by_month(interval: Interval, bars: &[Bar]) -> impl Iterator<Item = &[Bar]> {
+    bars.chunk_by(move |a, b| partition(interval, a.ts) == partition(interval, b.ts))
+}
+
 impl Session<'_, '_> {
     pub(crate) fn publish_import(&mut self, plan: ImportPlan, tails: &Tails) -> CommitResult<Outcome> {
         if plan.series.iter().any(|one| tails.changed(&one.series) > plan.read_at) {
@@ -243,7 +305,7 @@ impl Session<'_, '_> {
         }
         let (mut inserted, mut replaced) = (0, 0);
         for one in &plan.series {
-            if one.plan.is_empty() {
+            if one.is_empty() {
                 continue;
             }
             for (bucket, digest) in &one.digests {
@@ -253,12 +315,12 @@ impl Session<'_, '_> {
                 let key = keys::revision(&one.series, bar.ts, self.version.raw());
                 self.staged.put_row(Tab::Revisions, key, &RevisionV1::of(old, self.version));
             }
-            self.count_in(&one.series, &one.plan.inserts)?;
+            self.count_in(&one.series, one.inserts())?;
             self.touch(one.series, Touch::Change);
-            inserted += one.plan.inserts.len() as u64;
+            inserted += one.inserts().len() as u64;
             replaced += one.plan.replaces.len() as u64;
             let all =
-                one.plan.inserts.iter().chain(one.plan.replaces.iter().map(|(bar, _)| bar)).map(|bar| bar.ts);
+                one.inserts().iter().chain(one.plan.replaces.iter().map(|(bar, _)| bar)).map(|bar| bar.ts);
             if let (Some(from), Some(to)) = (all.clone().min(), all.max()) {
                 self.log(LogEntry::Series { series: one.series, from, to });
             }

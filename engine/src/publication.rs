@@ -1,10 +1,10 @@
 //! Segments on their way into the manifest: written, checked, moved to their place, published by a commit.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use barkeeper_records::{AdjustmentTag, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
+use barkeeper_records::{AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
     Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentError, SegmentKind, SegmentV1, SegmentWriter,
     VersionedBar, WrittenSegment, file_name,
@@ -96,42 +96,97 @@ pub(crate) struct Common {
     pub(crate) digest: Digest,
 }
 
+/// A bar on its way into a segment.
+pub(crate) trait SegmentRow: Copy + Sync {
+    fn versioned(&self) -> VersionedBar;
+}
+
+impl SegmentRow for VersionedBar {
+    fn versioned(&self) -> VersionedBar {
+        *self
+    }
+}
+
+impl SegmentRow for Bar {
+    /// With a placeholder, where the publishing commit gives the version.
+    fn versioned(&self) -> VersionedBar {
+        VersionedBar { bar: *self, version: Version::ZERO }
+    }
+}
+
+/// Writes series by day, one day of all of them at a time.
+fn push_days<T: SegmentRow, R: AsRef<[T]>>(
+    writer: &mut SegmentWriter,
+    rows: &[(InstrumentId, R)],
+) -> Result<(), MaintenanceError> {
+    let ts_of = |row: &T| row.versioned().bar.ts;
+    let mut stamps: Vec<Timestamp> = Vec::new();
+    for (_, bars) in rows {
+        // Most series have the same days; those of both are in order.
+        let mut known = stamps.iter();
+        if !bars.as_ref().iter().all(|row| known.by_ref().any(|ts| *ts == ts_of(row))) {
+            stamps.extend(bars.as_ref().iter().map(ts_of));
+            stamps.sort_unstable();
+            stamps.dedup();
+        }
+    }
+    let mut next = vec![0; rows.len()];
+    let mut day = Vec::with_capacity(rows.len());
+    for ts in stamps {
+        day.clear();
+        for ((instrument, bars), next) in rows.iter().zip(&mut next) {
+            if let Some(row) = bars.as_ref().get(*next).filter(|row| ts_of(row) == ts) {
+                day.push((*instrument, row.versioned()));
+                *next += 1;
+            }
+        }
+        writer.push_day(ts, &day)?;
+    }
+    Ok(())
+}
+
 impl Inner {
     pub(crate) fn new_id(&self) -> u128 {
         let ms = u64::try_from(self.options.clock.now().millis()).unwrap_or(0);
         u128::from(ulid::Ulid::from_parts(ms, ulid::Ulid::generate().random()))
     }
 
-    /// Writes rows as segments, on both axes for bars of one day and longer, and moves them to their places.
-    pub(crate) fn prepare_segments(
+    /// Writes rows, by instrument in text order and each ascending by `ts`, as segments, on both axes for
+    /// bars of one day and longer, and moves them to their places.
+    pub(crate) fn prepare_segments<T: SegmentRow, R: AsRef<[T]> + Sync>(
         &self,
         common: Common,
-        rows: &Rows,
+        rows: &[(InstrumentId, R)],
     ) -> Result<Vec<Prepared>, MaintenanceError> {
         let instrument_axis = self.new_id();
         let day_axis = common.interval.is_daily_or_longer().then(|| self.new_id());
-        let mut prepared =
-            vec![self.prepare(common, Axis::Instrument, instrument_axis, day_axis, |writer| {
+        let by_instrument = || {
+            self.prepare(common, Axis::Instrument, instrument_axis, day_axis, |writer| {
                 for (instrument, bars) in rows {
-                    writer.push_series(*instrument, bars)?;
+                    writer.push_series(*instrument, bars.as_ref().iter().map(T::versioned))?;
                 }
                 Ok(())
-            })?];
-        if let Some(id) = day_axis {
-            let mut days: BTreeMap<Timestamp, Vec<(InstrumentId, VersionedBar)>> = BTreeMap::new();
-            for (instrument, bars) in rows {
-                for bar in bars {
-                    days.entry(bar.bar.ts).or_default().push((*instrument, *bar));
-                }
-            }
-            prepared.push(self.prepare(common, Axis::Day, id, Some(instrument_axis), |writer| {
-                for (ts, bars) in &days {
-                    writer.push_day(*ts, bars)?;
-                }
-                Ok(())
-            })?);
+            })
+        };
+        let Some(id) = day_axis else { return Ok(vec![by_instrument()?]) };
+        let by_day = || self.prepare(common, Axis::Day, id, Some(instrument_axis), |w| push_days(w, rows));
+        if self.is_cut_at_steps() {
+            // Steps are counted, so they come in one order.
+            return Ok(vec![by_instrument()?, by_day()?]);
         }
-        Ok(prepared)
+        thread::scope(|scope| {
+            let other = scope.spawn(by_day);
+            let own = by_instrument();
+            let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match (own, other) {
+                (Ok(own), Ok(other)) => Ok(vec![own, other]),
+                (Ok(done), Err(error)) | (Err(error), Ok(done)) => {
+                    discard(&[self.place(&done)]);
+                    Err(error)
+                }
+                (Err(error), Err(_)) => Err(error),
+            }
+        })
     }
 
     /// Writes one segment and moves it to its place.

@@ -488,6 +488,19 @@ impl Inner {
         self.faults.step(name)
     }
 
+    /// Whether a test counts the steps.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn is_cut_at_steps(&self) -> bool {
+        self.faults.is_set()
+    }
+
+    /// Whether a test counts the steps.
+    #[cfg(not(feature = "fault-injection"))]
+    #[expect(clippy::unused_self, reason = "the same signature as under test")]
+    pub(crate) const fn is_cut_at_steps(&self) -> bool {
+        false
+    }
+
     /// Marks a step of a publication, at which a test may cut it off.
     #[cfg(not(feature = "fault-injection"))]
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "the same signature as under test")]

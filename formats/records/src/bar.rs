@@ -281,6 +281,11 @@ impl BarRun {
         &self.bars
     }
 
+    /// The bars themselves, ascending by `ts`, no `ts` twice.
+    pub fn into_bars(self) -> Vec<Bar> {
+        self.bars
+    }
+
     /// What is odd about them.
     pub const fn quality(&self) -> Quality {
         self.quality
