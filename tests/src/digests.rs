@@ -44,6 +44,7 @@ pub fn expected(model: &Model) -> Digests {
             (rowview::strategy_snapshot_key(&state.key), rowview::strategy_snapshot_values(state));
         add(Table::StrategySnapshots, bucket.group, bucket.period, &key, &values);
     }
+    crate::streams::add_digests(model, &mut add);
     found
 }
 

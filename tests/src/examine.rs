@@ -45,6 +45,7 @@ impl Examination {
         all.ask(|| "the LSN".to_owned(), &model.lsn, || Ok(snapshot.lsn()));
         all.series(model, snapshot, depth);
         all.ledger(model, snapshot, depth);
+        all.streams(model, snapshot);
         if depth == Depth::Paths {
             all.cross_sections(model, snapshot);
             all.history(model, snapshot);
@@ -62,7 +63,7 @@ impl Examination {
         first.map_or(Ok(()), |first| Err(format!("{count} of {} questions: {first}", self.asked)))
     }
 
-    fn ask<T: PartialEq + Debug>(
+    pub(crate) fn ask<T: PartialEq + Debug>(
         &mut self,
         what: impl Fn() -> String,
         expected: &T,

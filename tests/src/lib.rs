@@ -13,4 +13,5 @@ pub mod model;
 pub mod past;
 pub mod rng;
 pub mod seed;
+pub mod streams;
 pub mod workload;

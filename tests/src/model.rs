@@ -10,6 +10,8 @@ use barkeeper_records::{
     StrategyId, StrategySnapshot, StrategySnapshotKey, Timestamp, TradeId, TradeRecord, TradingDay, Version,
 };
 
+use crate::streams::Streams;
+
 /// A bar and the version that wrote it.
 pub type Written = (Bar, Version);
 
@@ -61,8 +63,10 @@ impl Refused {
             CommitError::Trade(_)
             | CommitError::Position(_)
             | CommitError::StrategySnapshot(_)
+            | CommitError::Event(_)
+            | CommitError::Factor(_)
             | CommitError::Bar(_) => Self::Value,
-            CommitError::Conflict { .. } => Self::Conflict,
+            CommitError::Conflict { .. } | CommitError::EventConflict { .. } => Self::Conflict,
             CommitError::CrossSection { .. } => Self::CrossSection,
             _ => return None,
         })
@@ -126,6 +130,8 @@ pub struct Model {
     pub requests: BTreeMap<RequestId, Lsn>,
     /// Hashes of imported files.
     pub imports: BTreeSet<String>,
+    /// Ticks, market trades and corporate actions.
+    pub streams: Streams,
     /// The calendar of the daily increment.
     pub calendar: Calendar,
     /// Relaxed highs and lows that no commit has folded in.
@@ -364,7 +370,10 @@ impl Draft<'_> {
                 let new = self.model.imports.insert(import.hash.clone());
                 Ok(if new { Outcome::Done } else { Outcome::Unchanged })
             }
-            ledger => self.ledger(ledger),
+            other => match self.streams(other) {
+                Some(answer) => answer,
+                None => self.ledger(other),
+            },
         }
     }
 

@@ -78,6 +78,10 @@ impl Workload {
             56..=58 => self.import_note(),
             59..=64 => self.increment(),
             65..=70 => self.state(model),
+            71..=76 => {
+                let on_conflict = self.policy();
+                crate::streams::operation(&self.market, &mut self.rng, on_conflict)
+            }
             _ => self.position(model),
         }
     }
