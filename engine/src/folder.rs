@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{is_held, while_held};
+use barkeeper_storage::while_held;
 
 use crate::error::Owner;
 
@@ -78,11 +78,6 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     written.sync_all()?;
     drop(written);
     rename_durably(&fresh, file)
-}
-
-/// Whether another program has the file for a moment.
-pub(crate) fn is_busy(error: &io::Error) -> bool {
-    is_held(error)
 }
 
 /// Notes who has the store, for other processes to show.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{RetiredSegment, RetiredV1, StoredRow};
+use barkeeper_storage::{RetiredSegment, RetiredV1, StoredRow, is_held};
 use serde::Serialize;
 
 use crate::error::{MaintenanceError, ReadResult};
@@ -70,7 +70,11 @@ pub(crate) fn empty_at_open(dir: &Path, retired: &Retired, now: Timestamp) -> io
             None => ulid::Ulid::from(id).timestamp_ms().saturating_add(ORPHAN_MS) < now_ms,
         };
         if over {
-            fs::remove_file(path)?;
+            match fs::remove_file(path) {
+                // Whoever holds it lets it go some day: the next open tries again.
+                Err(error) if !is_held(&error) => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -138,7 +142,7 @@ pub(crate) fn sweep(inner: &std::sync::Arc<Inner>, all: bool) -> Result<TrashRep
             inner.step("before a file goes to the trash")?;
             match folder::rename_durably(&place, &trash.join(one.entry.file_name())) {
                 Ok(()) => report.moved += 1,
-                Err(error) if folder::is_busy(&error) => {
+                Err(error) if is_held(&error) => {
                     report.held += 1;
                     continue;
                 }
@@ -177,7 +181,7 @@ fn delete(path: &Path, report: &mut TrashReport) -> Result<(), MaintenanceError>
             report.bytes += bytes;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if folder::is_busy(&error) => report.held += 1,
+        Err(error) if is_held(&error) => report.held += 1,
         Err(error) => return Err(io_error(path)(error)),
     }
     Ok(())

@@ -193,7 +193,7 @@ fn recovered(
     clock: &Arc<FixedClock>,
     possible: &[&Model],
 ) -> Result<(Store, Model), String> {
-    let before = segment_names(dir, &["bars", "staging", "trash"]);
+    let before = segment_names(dir, &["bars", "ticks", "market_trades", "staging", "trash"]);
     let opened = guarded(|| Store::on_backend(Disk::holding(image), dir, options(clock)));
     let store = opened?.map_err(|error| error.to_string())?;
     let snapshot = store.snapshot().map_err(|error| error.to_string())?;
@@ -209,7 +209,7 @@ fn recovered(
     if !segment_names(dir, &["staging"]).is_empty() {
         return Err("files are left in staging".to_owned());
     }
-    let after = segment_names(dir, &["bars", "trash"]);
+    let after = segment_names(dir, &["bars", "ticks", "market_trades", "trash"]);
     if before != after {
         return Err(format!("there were {} files, {} are left", before.len(), after.len()));
     }

@@ -200,7 +200,8 @@ impl Sound {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let all = files_below(&self.dir.path().join("bars")).unwrap();
+        let of = |part| files_below(&self.dir.path().join(part)).unwrap();
+        let all: Vec<PathBuf> = ["bars", "ticks", "market_trades"].into_iter().flat_map(of).collect();
         all.iter().map(|file| file.strip_prefix(self.dir.path()).unwrap().to_owned()).collect()
     }
 

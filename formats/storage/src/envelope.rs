@@ -36,6 +36,8 @@ pub enum Damage {
 }
 
 const CHECKSUM_BYTES: usize = 8;
+/// Bytes that a decoded row may take: the index of the largest segment takes a small part of it.
+const DECODED_BYTES: usize = 256 * 1024 * 1024;
 
 fn config() -> Configuration {
     standard()
@@ -100,7 +102,9 @@ pub trait StoredRow: Encode + Decode<()> + Sized {
     fn from_bytes(key: &[u8], bytes: &[u8]) -> Result<Self, Damage> {
         let payload = unwrap(Self::WHAT, Self::KIND, key, bytes, Self::LAYOUT)?;
         let undecodable = |_| Damage::Layout { what: Self::WHAT, detail: "a field does not decode" };
-        let (row, used) = bincode::decode_from_slice(payload, config()).map_err(undecodable)?;
+        // A forged length must not be reserved before the bytes are seen to end.
+        let config = config().with_limit::<DECODED_BYTES>();
+        let (row, used) = bincode::decode_from_slice(payload, config).map_err(undecodable)?;
         if used == payload.len() {
             Ok(row)
         } else {

@@ -159,6 +159,22 @@ fn a_value_in_another_table_is_damage() {
 }
 
 #[test]
+fn a_forged_length_is_damage_and_nothing_is_reserved_for_it() {
+    let key = keys::trade_id(TradeId(7));
+    // Varints of the largest lengths, under a checksum that fits.
+    let huge = [&[1_u8][..], &[0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f].repeat(4)].concat();
+    let large = [&[1_u8][..], &[0xfc, 0xff, 0xff, 0xff, 0x7f].repeat(8)].concat();
+    for bytes in [huge, large] {
+        let index = sealed(SegmentIndexV1::KIND, &key, &bytes);
+        assert!(matches!(SegmentIndexV1::from_bytes(&key, &index), Err(Damage::Layout { .. })));
+        let state = sealed(StrategySnapshotV1::KIND, &key, &bytes);
+        assert!(matches!(StrategySnapshotV1::from_bytes(&key, &state), Err(Damage::Layout { .. })));
+        let log = sealed(LogV1::KIND, &key, &[&[1, 0, 1][..], bytes.get(1..).unwrap()].concat());
+        assert!(matches!(LogV1::from_bytes(&key, &log), Err(Damage::Layout { .. })));
+    }
+}
+
+#[test]
 fn unknown_flags_of_a_chunk_are_refused() {
     let (key, bytes) = chunk();
     assert_eq!(bytes[1], 3, "one version and one day");
