@@ -255,7 +255,16 @@ fn each_restore_is_a_new_incarnation_above_all_that_is_known() {
         }
         store.close().unwrap();
     }
-    // In a folder without the former store, the other backups tell how far it had come.
+    // Where the database can no longer tell how far it had come, the folder remembers.
+    std::fs::write(folder.join("store.redb"), [7; 9_000]).unwrap();
+    for aside in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if aside.file_name().unwrap().to_string_lossy().starts_with("before-restore-") {
+            std::fs::remove_dir_all(aside).unwrap();
+        }
+    }
+    let done = backups.restore(&first.name, &folder, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();
+    assert!(done.epoch > last.0 && done.next_behind > last.1, "{done:?}");
+    // In a folder without the former store, the other backups tell it.
     let elsewhere = place.dir.path().join("elsewhere");
     let done = backups.restore("1", &elsewhere, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();
     assert_eq!((done.epoch, done.next_behind), (4, Lsn(3_000_000_000)));
@@ -414,10 +423,10 @@ fn damage_by_hand_is_named_and_mended_by_a_restore() {
     // A database of which nothing is left is no hindrance either, and neither is one that is gone.
     fs::write(place.folder().join("store.redb"), b"nothing of it is left").unwrap();
     restore(&place, &backup.name, &place.folder(), FORCE).unwrap();
-    holds(&place.folder(), &place.clock, &model, Lsn(1_000_000_000));
+    holds(&place.folder(), &place.clock, &model, Lsn(2_000_000_000));
     fs::remove_file(place.folder().join("store.redb")).unwrap();
     restore(&place, &backup.name, &place.folder(), FORCE).unwrap();
-    holds(&place.folder(), &place.clock, &model, Lsn(1_000_000_000));
+    holds(&place.folder(), &place.clock, &model, Lsn(3_000_000_000));
 }
 
 #[test]

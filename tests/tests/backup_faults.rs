@@ -128,8 +128,11 @@ fn a_restore_that_is_cut_off_at_any_step_leaves_the_former_store_or_the_restored
             former += 1;
         }
         // Tried again, it comes to its end.
-        place.backups().restore(&backup.name, &folder, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();
-        holds(&folder, &place.clock, &then, Lsn(if swapped { 2_000_000_000 } else { 1_000_000_000 }));
+        let now = turn(&place.clock, 0);
+        let again = place.backups().restore(&backup.name, &folder, FORCE, now, &mut |_, _| {}).unwrap();
+        // An incarnation that was only announced may be skipped; one that was never is given again.
+        assert!(again.next_behind > Lsn(if swapped { 1_000_000_000 } else { 0 }));
+        holds(&folder, &place.clock, &then, again.next_behind);
         // And the first safety copy brings the former commits back, whatever happened in between.
         if done.is_ok() {
             place.backups().undo_restore(&folder, turn(&place.clock, 0)).unwrap();

@@ -1,14 +1,17 @@
 //! A restored store is a new incarnation of itself: its targets can tell it from the one that went on.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use barkeeper_records::{Lsn, Timestamp, Version};
 use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, StoredRow, chain};
 use redb::{Database, ReadableDatabase, ReadableTable as _, TableError};
+use serde::{Deserialize, Serialize};
 
 use crate::backup::error::{BackupError, redb_at};
 use crate::error::{OpenError, ReadError, ReadResult, missing, read_error};
+use crate::folder;
 use crate::hot::open_error;
 use crate::tables::{HEAD, IDENTITY, Tab};
 
@@ -35,6 +38,33 @@ impl Known {
             version: self.version.max(other.version),
         }
     }
+}
+
+/// The file beside the database that remembers the newest incarnation, for the day on which the database
+/// cannot be read, or an older one is in its place.
+const NOTE: &str = "incarnation.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    epoch: u64,
+    lsn: u64,
+}
+
+/// What a folder remembers of the incarnations that its store had; nothing where that cannot be read.
+pub(crate) fn noted(dir: &Path) -> Known {
+    let note = fs::read(dir.join(NOTE)).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    note.map_or_else(Known::default, |note| Known {
+        epoch: note.epoch,
+        lsn: Lsn(note.lsn),
+        ..Known::default()
+    })
+}
+
+/// Lets a folder remember an incarnation before it begins.
+pub(crate) fn note(dir: &Path, epoch: u64, behind: Lsn) -> Result<(), BackupError> {
+    let file = dir.join(NOTE);
+    let bytes = serde_json::to_vec(&Note { epoch, lsn: behind.0 }).unwrap_or_default();
+    folder::replace(&file, &bytes).map_err(|source| BackupError::Io { path: file, source })
 }
 
 /// Where a store that nobody has open stands; `None` where its database cannot be read.

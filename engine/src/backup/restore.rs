@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::backup::database::check;
 use crate::backup::error::{BackupError, at};
-use crate::backup::incarnation::{Known, begin_incarnation};
+use crate::backup::incarnation::{Known, begin_incarnation, note, noted};
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
 use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
@@ -180,8 +180,9 @@ impl BackupRepository {
         let into = report.into.clone();
         let building = into.join(RESTORING);
         self.build(manifest, &building, Some(&into), report, progress)?;
-        let former = swap.former()?.unwrap_or_default();
+        let former = swap.former()?.unwrap_or_default().and(noted(&into));
         self.renew(&building, known.and(former), now, report)?;
+        note(&into, report.epoch, report.next_behind)?;
         sync_folders(&building)?;
         self.step("the store is built")?;
         let name = SafetyCopy::next(&into, now)?;

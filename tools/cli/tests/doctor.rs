@@ -89,7 +89,8 @@ fn a_store_in_use_is_looked_at_from_outside() {
     let owner = check(&report, "owner");
     assert_eq!(
         (owner["state"].as_str(), owner["values"]["pid"].as_u64()),
-        (Some("ok"), Some(u64::from(std::process::id())))
+        // Whether a process lives is known on Linux only.
+        (Some(if cfg!(target_os = "linux") { "ok" } else { "warning" }), Some(u64::from(std::process::id())))
     );
     assert!(owner["detail"].as_str().unwrap().starts_with("desk (process "), "{owner}");
     drop(held);
@@ -138,7 +139,7 @@ fn a_store_in_a_cloud_folder_is_refused_unless_it_is_allowed() {
 fn a_bundle_holds_what_was_seen_and_nothing_of_what_is_traded() {
     let place = Place::with_store();
     place.done(
-        "positions set 600000.SH --quantity 4711 --cost 8.15 --opened-on 2023-08-11 --account secret-account",
+        "positions set 600000.SH --quantity 471108152342 --cost 8.15 --opened-on 2023-08-11 --account secret-account",
     );
     place.done("sync add replica --sqlite hidden-place/replica.sqlite");
     let settings = place.store().join("barkeeper.toml");
@@ -157,7 +158,7 @@ fn a_bundle_holds_what_was_seen_and_nothing_of_what_is_traded() {
     }
     assert!(all.contains("\"integrity\"") && all.contains("store.redb") && all.contains("replicate"));
     let place_name = place.path().display().to_string();
-    for secret in ["secret-account", "hidden-place", "600000.SH", "4711", place_name.as_str()] {
+    for secret in ["secret-account", "hidden-place", "600000.SH", "471108152342", place_name.as_str()] {
         assert!(!all.contains(secret), "'{secret}' is in the bundle");
     }
 }

@@ -129,6 +129,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn an_owner_is_named_and_a_dead_one_is_told_from_a_living_one() {
         let owner =
             |pid| Held::By(Owner { pid, program: "desk".to_owned(), since: at("2026-11-21T00:00:00Z") });
