@@ -109,11 +109,11 @@ struct Seal {
 impl BackupManifest {
     /// Length of all its files.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// The file: a line with the checksum of what follows, then the manifest as JSON.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         // Strings, numbers and lists of them have a JSON form.
         let body = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         let blake3 = blake3::hash(body.as_bytes()).to_hex().to_string();
@@ -121,8 +121,11 @@ impl BackupManifest {
         format!("{seal}\n{body}").into_bytes()
     }
 
-    /// Reads the file at `path`.
-    pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, BackupError> {
+    /// Reads the content of the file at `path`, which must have the backup's name.
+    ///
+    /// # Errors
+    /// `Damaged` for what was not written so, `Newer` for what a newer program wrote.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, BackupError> {
         let damaged =
             |detail: &str| BackupError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
         let split = bytes.iter().position(|byte| *byte == b'\n');
@@ -214,6 +217,13 @@ mod tests {
             assert!(BackupManifest::from_bytes(path, &bytes[..length]).is_err(), "{length} bytes");
         }
         assert!(BackupManifest::from_bytes(Path::new("manifests/000008.json"), &bytes).is_err());
+    }
+
+    #[test]
+    fn lengths_that_no_disk_has_are_summed_without_overflow() {
+        let mut manifest = manifest();
+        manifest.files.iter_mut().for_each(|file| file.bytes = u64::MAX);
+        assert_eq!(manifest.bytes(), u64::MAX);
     }
 
     #[test]

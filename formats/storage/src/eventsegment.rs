@@ -32,13 +32,15 @@ use crate::hashing::HashingFile;
 use crate::index::{RunV1, SegmentIndexV1};
 use crate::manifest::{Dataset, SegmentEntry};
 use crate::segment_writer::WrittenSegment;
-use crate::verified::{SegmentError, VerifiedFile};
+use crate::verified::{SegmentError, VerifiedFile, guarded};
 
 const BATCH_ROWS: usize = 16_384;
 const PAGE_ROWS: usize = 4_096;
 const GROUP_ROWS: usize = 262_144;
 /// The layout of the files, in their metadata.
 const LAYOUT: u8 = 1;
+/// Rows that room is made for before they are seen.
+const MOST_RESERVED: usize = 1 << 16;
 /// The columns before the numbers: instrument, ts, sequence, trading day.
 const BEFORE: usize = 4;
 
@@ -278,7 +280,7 @@ impl<T: StoredEvent> EventWriter<T> {
 
 fn load(path: &Path, file: &VerifiedFile) -> Result<ArrowReaderMetadata, SegmentError> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    ArrowReaderMetadata::load(file, options).map_err(|e| SegmentError::parquet(path, e))
+    guarded(path, || ArrowReaderMetadata::load(file, options).map_err(|e| SegmentError::parquet(path, e)))
 }
 
 /// An open segment of ticks or market trades; every byte is verified when it is read.
@@ -305,6 +307,9 @@ impl<T: StoredEvent> EventSegment<T> {
     pub fn open(path: &Path, entry: SegmentEntry, index: SegmentIndexV1) -> Result<Self, SegmentError> {
         let file = VerifiedFile::open(path, entry.bytes, index.blocks())?;
         let metadata = load(path, &file)?;
+        index
+            .check()
+            .map_err(|damage| SegmentError::Damaged { path: path.to_owned(), detail: damage.to_string() })?;
         let rows = metadata.metadata().file_metadata().num_rows();
         let columns = metadata.schema().fields().len();
         let wanted = BEFORE + T::NUMBERS.len() + T::EXTRA.len() + usize::from(entry.version.is_none());
@@ -367,7 +372,7 @@ impl<T: StoredEvent> EventSegment<T> {
         let mut start = 0;
         let mut skipped = None;
         for (number, group) in self.metadata.metadata().row_groups().iter().enumerate() {
-            let end = start + u64::try_from(group.num_rows()).unwrap_or(0);
+            let end = u64::saturating_add(start, u64::try_from(group.num_rows()).unwrap_or(0));
             if start < rows.end && end > rows.start {
                 skipped.get_or_insert(rows.start.saturating_sub(start));
                 groups.push(number);
@@ -392,14 +397,25 @@ impl<T: StoredEvent> EventSegment<T> {
     }
 
     fn times(&self, rows: Range<u64>) -> Result<Vec<i64>, SegmentError> {
-        let mut times = Vec::with_capacity(usize::try_from(rows.end - rows.start).unwrap_or(0));
-        for batch in self.reader(&rows, 1..2)? {
-            let batch = batch?;
-            let column =
-                batch.columns().first().and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
-            times.extend_from_slice(column.ok_or_else(|| self.damaged("a column of another type"))?.values());
-        }
+        let mut times = Vec::with_capacity(self.reserved(&rows)?);
+        guarded(&self.path, || {
+            for batch in self.reader(&rows, 1..2)? {
+                let batch = batch?;
+                let column = batch.columns().first();
+                let column = column.and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
+                let column = column.ok_or_else(|| self.damaged("a column of another type"))?;
+                times.extend_from_slice(column.values());
+            }
+            Ok(())
+        })?;
         Ok(times)
+    }
+
+    /// Room for a range of rows, which must be there, and for no more than a forged file may ask for.
+    fn reserved(&self, rows: &Range<u64>) -> Result<usize, SegmentError> {
+        let count = rows.end.checked_sub(rows.start).filter(|_| rows.end <= self.entry.rows);
+        let count = count.ok_or_else(|| self.damaged("rows are asked for that it does not have"))?;
+        Ok(usize::try_from(count).unwrap_or(MOST_RESERVED).min(MOST_RESERVED))
     }
 
     /// A range of rows, ascending by instrument, `ts` and sequence. The index says whose they are.
@@ -412,10 +428,13 @@ impl<T: StoredEvent> EventSegment<T> {
             return Ok(Vec::new());
         }
         let columns = BEFORE + T::NUMBERS.len() + T::EXTRA.len() + usize::from(self.entry.version.is_none());
-        let mut found = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
-        for batch in self.reader(&rows, 1..columns)? {
-            self.take(&batch?, &mut found).ok_or_else(|| self.damaged("a value that no row has"))?;
-        }
+        let mut found = Vec::with_capacity(self.reserved(&rows)?);
+        guarded(&self.path, || {
+            for batch in self.reader(&rows, 1..columns)? {
+                self.take(&batch?, &mut found).ok_or_else(|| self.damaged("a value that no row has"))?;
+            }
+            Ok(())
+        })?;
         if found.len() as u64 == wanted {
             Ok(found)
         } else {

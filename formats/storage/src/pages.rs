@@ -23,7 +23,7 @@ pub struct PageSpan {
 impl Segment {
     /// The pages that hold a run of one instrument, in the order of rows, cut to the run.
     pub fn pages_of(&self, run: &RunV1) -> Vec<PageSpan> {
-        let (start, end) = (run.start, run.start + u64::from(run.rows));
+        let (start, end) = (run.start, run.start.saturating_add(u64::from(run.rows)));
         let index = self.index();
         let mut page = index.page_behind(start).saturating_sub(1);
         let mut spans = Vec::new();
@@ -44,7 +44,7 @@ impl Segment {
     pub fn narrow(&self, run: &RunV1, from: Timestamp, to: Timestamp) -> Range<u64> {
         let (from, to) = (from.nanos(), to.nanos());
         if from <= run.first && run.last <= to {
-            return run.start..run.start + u64::from(run.rows);
+            return run.start..run.start.saturating_add(u64::from(run.rows));
         }
         let pages = self.pages_of(run);
         let mut inside = pages.iter().filter(|page| page.last >= from && page.first <= to);

@@ -17,12 +17,15 @@ use crate::decode::{RLE_DICTIONARY, Scratch, Value, read_header, read_indices, r
 use crate::index::SegmentIndexV1;
 use crate::manifest::{Axis, Dataset, SegmentEntry};
 use crate::segment_writer::SegmentKind;
-use crate::verified::{SegmentError, VerifiedFile};
+use crate::verified::{SegmentError, VerifiedFile, guarded};
 
 /// The layout of the files, in their metadata.
 const LAYOUT: u32 = 2;
 /// Bytes of one read: pages that stand behind each other are read together.
 const READ_BYTES: u64 = 1 << 20;
+
+/// Rows that a page may have, so that a forged index makes nobody reserve what no file holds.
+const MOST_PAGE_ROWS: u64 = 16_384;
 
 /// The places of columns in the file.
 pub(crate) const INSTRUMENT: usize = 0;
@@ -46,7 +49,7 @@ pub(crate) fn pairs_of(kind: &SegmentKind) -> [(&'static str, String); 5] {
 
 pub(crate) fn load_metadata(path: &Path, file: &VerifiedFile) -> Result<ParquetMetaData, SegmentError> {
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
-    reader.parse_and_finish(file).map_err(|e| SegmentError::parquet(path, e))
+    guarded(path, || reader.parse_and_finish(file).map_err(|e| SegmentError::parquet(path, e)))
 }
 
 /// The distinct values of a column chunk.
@@ -383,7 +386,7 @@ impl Segment {
                         let (header, body) = read_header(bytes).ok_or_else(bad)?;
                         let (body, rest) = body.split_at_checked(header.stored).ok_or_else(bad)?;
                         bytes = rest;
-                        if header.is_dictionary || header.values as u64 != end - row {
+                        if header.is_dictionary || Some(header.values as u64) != end.checked_sub(row) {
                             return Err(bad());
                         }
                         let part = size(wanted.start.max(row) - row)?..size(wanted.end.min(end) - row)?;
@@ -476,15 +479,25 @@ fn check_pairs(path: &Path, metadata: &ParquetMetaData, kind: &SegmentKind) -> R
     Ok(())
 }
 
+/// Whether each of these pages has rows, no more than a page may have, and the last one ends at a row.
+fn pages_fit(index: &SegmentIndexV1, pages: Range<usize>, end: u64) -> bool {
+    let start = |page| index.page(page).map(|page| page.row);
+    pages.clone().all(|page| {
+        let behind = if page + 1 < pages.end { start(page + 1) } else { Some(end) };
+        let rows = behind.and_then(|behind| behind.checked_sub(start(page)?));
+        rows.is_some_and(|rows| (1..=MOST_PAGE_ROWS).contains(&rows))
+    })
+}
+
 fn groups_of(metadata: &ParquetMetaData, index: &SegmentIndexV1, kind: &SegmentKind) -> Option<Vec<Group>> {
     let mut groups = Vec::with_capacity(metadata.num_row_groups());
-    let (mut row, mut page) = (0, 0);
+    let (mut row, mut page) = (0_u64, 0);
     let columns = VERSION + usize::from(kind.version.is_none());
     for group in metadata.row_groups() {
-        let end = row + u64::try_from(group.num_rows()).ok()?;
+        let end = u64::try_from(group.num_rows()).ok().and_then(|rows| row.checked_add(rows))?;
         let behind = if end == row { page } else { index.page_behind(end - 1) };
         let begins = index.page(page)?.row == row && index.page(behind).is_none_or(|next| next.row == end);
-        if !begins || group.num_columns() != columns {
+        if !begins || !pages_fit(index, page..behind, end) || group.num_columns() != columns {
             return None;
         }
         let chunks = group.columns().iter().map(Chunk::of).collect::<Option<_>>()?;
@@ -492,4 +505,76 @@ fn groups_of(metadata: &ParquetMetaData, index: &SegmentIndexV1, kind: &SegmentK
         (row, page) = (end, behind);
     }
     (page == index.pages()).then_some(groups)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use barkeeper_records::{AdjustmentTag, Digest, Interval, Lsn};
+
+    use super::*;
+    use crate::index::{Page, RunV1};
+    use crate::segment_writer::SegmentWriter;
+
+    const ROWS: u64 = 6;
+
+    /// A file of six bars of two instruments, and what the manifest would say of it.
+    fn written(path: &Path) -> (SegmentEntry, SegmentIndexV1) {
+        let (interval, adjustment, version) = (Interval::DAY, AdjustmentTag::Raw, Some(Version::ZERO));
+        let kind = SegmentKind { axis: Axis::Instrument, interval, adjustment, version };
+        let mut writer = SegmentWriter::create(path, kind).unwrap();
+        for name in ["000001.SZ", "600000.SH"] {
+            let bar = |day: i32| {
+                let day = TradingDay::from_days(19_724 + day).unwrap();
+                VersionedBar { bar: Bar::from_numbers(day.label(), day, [1.5; 7]), version: Version::ZERO }
+            };
+            writer.push_series(name.parse().unwrap(), (0..3).map(bar).collect::<Vec<_>>()).unwrap();
+        }
+        let written = writer.finish().unwrap();
+        let entry = SegmentEntry {
+            id: 1,
+            axis: Axis::Instrument,
+            twin: None,
+            dataset: Dataset::Bars { interval, adjustment },
+            rows: written.rows,
+            first: written.first,
+            last: written.last,
+            first_day: written.first_day,
+            last_day: written.last_day,
+            version,
+            bytes: written.bytes,
+            blake3: written.blake3,
+            digest: Digest::default(),
+            lsn: Lsn(1),
+        };
+        (entry, written.index)
+    }
+
+    #[test]
+    fn an_index_whose_pages_fit_no_file_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let (entry, index) = written(&path);
+        assert!(Segment::open(&path, entry.clone(), index.clone()).is_ok());
+        for rows in [vec![0, 5, 3], vec![0, 0], vec![0, 7], vec![0, u64::from(u32::MAX)], vec![]] {
+            let pages: Vec<Page> = rows.iter().map(|row| Page { row: *row, first: 0, last: 0 }).collect();
+            let forged = SegmentIndexV1::of(Vec::new(), Vec::new(), index.blocks().to_vec());
+            let forged = forged.with_pages(&pages, &vec![0; pages.len() * VERSION]);
+            let opened = Segment::open(&path, entry.clone(), forged);
+            assert!(matches!(opened, Err(SegmentError::Damaged { .. })), "{rows:?}: {opened:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_no_file_can_hold_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let (entry, index) = written(&path);
+        let segment = Segment::open(&path, entry, index).unwrap();
+        let run = RunV1 { start: u64::MAX - 1, rows: u32::MAX, first: 0, last: i64::MAX };
+        assert!(segment.pages_of(&run).iter().all(|span| span.start >= run.start));
+        let rows = segment.narrow(&run, Timestamp::MIN, Timestamp::MAX);
+        assert!(matches!(segment.read_series(rows), Err(SegmentError::Damaged { .. })));
+        assert_eq!(segment.read_series(0..ROWS).unwrap().len() as u64, ROWS);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,18 @@ impl SegmentError {
             other => Self::Damaged { path: path.to_owned(), detail: other.to_string() },
         }
     }
+}
+
+/// Calls into the general reader of Parquet, which panics on some files that only a hand can have forged: their
+/// checksums fit. Who reads gets an error.
+pub(crate) fn guarded<T>(
+    path: &Path,
+    read: impl FnOnce() -> Result<T, SegmentError>,
+) -> Result<T, SegmentError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let detail = "its pages or its footer do not decode".to_owned();
+        Err(SegmentError::Damaged { path: path.to_owned(), detail })
+    })
 }
 
 /// A file whose 8 KiB blocks have known checksums.

@@ -32,6 +32,7 @@ const TABLE: &[(&str, Knows)] = &[
     (HOST, Knows::Only(&[ENGINE, SYNC, SOURCES, STORAGE, RECORDS])),
     ("barkeeper-cli", Knows::Only(&[HOST, ENGINE, SYNC, SOURCES, STORAGE, RECORDS])),
     ("barkeeper-tests", Knows::Anything),
+    ("barkeeper-targets", Knows::Only(&[RECORDS, STORAGE, SOURCES, ENGINE])),
     ("barkeeper-benches", Knows::Anything),
     ("xtask", Knows::Only(&[])),
 ];

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod deny;
+mod fuzz;
 mod install;
 mod layers;
 mod python;
@@ -39,6 +40,15 @@ enum Task {
         #[arg(long = "static")]
         static_only: bool,
     },
+    /// The fuzz targets, a minute each, from the corpus of the repository
+    Fuzz {
+        /// Targets to run [default: all]
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+        /// For how long each
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+    },
     /// Who may depend on whom
     Layers,
     /// House rules over every tracked and new file
@@ -68,6 +78,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Bench(settings) => bench::run(&workspace, settings),
         Task::Ci { static_only } => ci::run(&workspace, *static_only),
+        Task::Fuzz { targets, seconds } => fuzz::run(&workspace, targets, *seconds),
         Task::Layers => layers::run(&workspace),
         Task::Tidy => tidy::run(&workspace),
         Task::Test { extra } => test::run(&workspace, extra),

@@ -1,0 +1,9 @@
+//! The target `event_blocks` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: barkeeper_fuzz::expect_guarded_panics(),
+    |bytes: &[u8]| {
+        barkeeper_targets::run("event_blocks", bytes);
+    }
+);
