@@ -24,7 +24,7 @@ use crate::session::{Joined, Session, read_head};
 use crate::space::{Room, has_bars};
 use crate::store::{Inner, load_targets};
 use crate::tables::Tab;
-use crate::tails::Touch;
+use crate::tails::{TakenTail, Touch};
 use crate::upkeep::Upkeep;
 use crate::view::{ReadView, View, WriteTables};
 
@@ -366,7 +366,7 @@ fn again(error: &CommitError) -> CommitError {
 struct Taken {
     series: SeriesKey,
     lsn: Lsn,
-    tail: (VecDeque<Bar>, bool),
+    tail: TakenTail,
     appended: Vec<Bar>,
 }
 

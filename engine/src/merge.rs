@@ -27,10 +27,22 @@ impl<V: View> Bars<'_, V> {
         from: Timestamp,
         to: Timestamp,
     ) -> ReadResult<Vec<VersionedBar>> {
+        Ok(self.range_with_hot(series, from, to)?.0)
+    }
+
+    /// The same, with the number of rows that the hot tier had.
+    pub(crate) fn range_with_hot(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> ReadResult<(Vec<VersionedBar>, usize)> {
         let mut found = Winners::new(self.tombstones(series)?);
         self.cold(series, from, to, &mut found)?;
+        let sealed = found.bars.len();
         self.hot(series, from, to, &mut found)?;
-        Ok(found.finish())
+        let hot = found.bars.len() - sealed;
+        Ok((found.finish(), hot))
     }
 
     /// The last `count` bars of a series at or before `to`, ascending. `first` is the series' first
@@ -46,7 +58,12 @@ impl<V: View> Bars<'_, V> {
         let mut want = count;
         loop {
             let from = self.window_start(series, to, first, want)?;
-            let mut bars = self.range(series, from, to)?;
+            let mut found = Winners::new(self.tombstones(series)?);
+            self.hot(series, from, to, &mut found)?;
+            // Segments behind the newest hot bars need not be opened.
+            let enough = found.nth_from_end(count).unwrap_or(from);
+            self.cold(series, enough, to, &mut found)?;
+            let mut bars = found.finish();
             if bars.len() >= count || from <= first {
                 let surplus = bars.len().saturating_sub(count);
                 bars.drain(..surplus);
@@ -67,7 +84,7 @@ impl<V: View> Bars<'_, V> {
         let step = match series.interval.nanos() {
             // Sessions cover a fifth of the clock, and a weekend has two days.
             Some(nanos) => nanos.saturating_mul(5),
-            None => (86_400_000_000_000_i64 * 3 / 2).saturating_mul(days_of(series.interval)),
+            None => (DAY_NANOS * 3 / 2).saturating_mul(days_of(series.interval)),
         };
         let span = step
             .saturating_mul(i64::try_from(count).unwrap_or(i64::MAX))
@@ -102,9 +119,29 @@ impl<V: View> Bars<'_, V> {
         adjustment: AdjustmentTag,
         ts: Timestamp,
     ) -> ReadResult<Vec<(InstrumentId, VersionedBar)>> {
-        let mut parts: Vec<Vec<(InstrumentId, VersionedBar)>> = Vec::new();
-        let manifest = self.segments.manifest(self.view)?;
+        self.cross_section_as(interval, adjustment, ts, |row| row)
+    }
+
+    /// The same, of each bar what `part` takes of it.
+    pub(crate) fn cross_section_as<T>(
+        &self,
+        interval: Interval,
+        adjustment: AdjustmentTag,
+        ts: Timestamp,
+        part: impl Fn(VersionedBar) -> T,
+    ) -> ReadResult<Vec<(InstrumentId, T)>> {
+        let mut hot = Vec::new();
+        self.view.scan_prefix(Tab::Slabs, &keys::slab(interval, adjustment, ts), &mut |key, value| {
+            for row in ChunkView::read(key, ts, value)?.rows() {
+                hot.push(row?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let delta = self.delta_at(interval, adjustment, ts)?;
+        let removed = self.removals(interval, adjustment)?;
         let axis = if interval.is_daily_or_longer() { Axis::Day } else { Axis::Instrument };
+        let manifest = self.segments.manifest(self.view)?;
+        let mut sealed = Vec::new();
         for entry in manifest.of(interval, adjustment, axis) {
             if !(entry.first..=entry.last).contains(&ts) {
                 continue;
@@ -112,27 +149,36 @@ impl<V: View> Bars<'_, V> {
             let segment = self.segments.segment(self.view, entry)?;
             if axis == Axis::Day {
                 for run in segment.index().of_time(ts, ts) {
-                    parts.push(segment.read_rows(run.start..run.start + u64::from(run.rows))?);
+                    sealed.push((segment.clone(), run.start..run.start + u64::from(run.rows)));
                 }
             } else {
-                let mut rows = segment.read_rows(0..entry.rows)?;
-                rows.retain(|(_, row)| row.bar.ts == ts);
-                parts.push(rows);
+                sealed.push((segment, 0..entry.rows));
             }
         }
-        let mut slab = Vec::new();
-        self.view.scan_prefix(Tab::Slabs, &keys::slab(interval, adjustment, ts), &mut |key, value| {
-            for row in ChunkView::read(key, ts, value)?.rows() {
-                slab.push(row?);
+        // Most days stand in one segment and nowhere else.
+        if let ([(segment, rows)], Axis::Day, true) =
+            (sealed.as_slice(), axis, hot.is_empty() && delta.is_empty() && removed.is_empty())
+        {
+            return Ok(segment.read_rows_as(rows.clone(), part)?);
+        }
+        let mut parts: Vec<Vec<(InstrumentId, VersionedBar)>> = Vec::new();
+        for (segment, rows) in sealed {
+            let mut rows = segment.read_rows(rows)?;
+            if axis == Axis::Instrument {
+                rows.retain(|(_, row)| row.bar.ts == ts);
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        parts.push(slab);
-        parts.push(self.delta_at(interval, adjustment, ts)?);
+            parts.push(rows);
+        }
+        parts.push(hot);
+        parts.push(delta);
         parts.retain(|part| !part.is_empty());
         let mut rows = merge_parts(parts);
-        self.hide_removed(interval, adjustment, ts, &mut rows)?;
-        Ok(rows)
+        if !removed.is_empty() {
+            rows.retain(|(instrument, row)| {
+                removed.get(instrument).is_none_or(|all| !all.iter().any(|t| hides(t, ts, row)))
+            });
+        }
+        Ok(rows.into_iter().map(|(instrument, row)| (instrument, part(row))).collect())
     }
 
     fn delta_at(
@@ -167,25 +213,17 @@ impl<V: View> Bars<'_, V> {
         }
     }
 
-    fn hide_removed(
+    /// What was removed of an interval and adjustment.
+    fn removals(
         &self,
         interval: Interval,
         adjustment: AdjustmentTag,
-        ts: Timestamp,
-        rows: &mut Vec<(InstrumentId, VersionedBar)>,
-    ) -> ReadResult<()> {
+    ) -> ReadResult<BTreeMap<InstrumentId, Vec<RangeTombstone>>> {
         let mut removed: BTreeMap<InstrumentId, Vec<RangeTombstone>> = BTreeMap::new();
-        self.view.scan_prefix(Tab::Tombstones, &keys::bars_of(interval, adjustment), &mut |key, value| {
-            let tombstone = read_tombstone(key, value)?;
+        for tombstone in self.tombstones_of(interval, adjustment)? {
             removed.entry(tombstone.series.instrument).or_default().push(tombstone);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if !removed.is_empty() {
-            rows.retain(|(instrument, row)| {
-                removed.get(instrument).is_none_or(|all| !all.iter().any(|t| hides(t, ts, row)))
-            });
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Whether a row of a series from `from` to `to` has a version below this, visible or not, in any tier.
@@ -256,11 +294,13 @@ impl<V: View> Bars<'_, V> {
                 continue;
             }
             let rows = rows_of(&run, series.interval, from);
-            for bar in segment.read_series(rows)? {
+            let count = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
+            found.bars.reserve(count.min(RESERVED));
+            segment.visit_series(rows, |bar| {
                 if (from..=to).contains(&bar.bar.ts) {
                     found.offer(bar);
                 }
-            }
+            })?;
         }
         Ok(())
     }
@@ -285,6 +325,8 @@ impl<V: View> Bars<'_, V> {
         let SeriesKey { interval, adjustment, instrument } = *series;
         let floor = keys::slab(interval, adjustment, from);
         let mut upper = successor(keys::chunk(interval, adjustment, to, &instrument));
+        // No two slabs of days are closer than a day: the one before is mostly met at the first try.
+        let step = if interval.is_daily_or_longer() { DAY_NANOS } else { 1 };
         // Backwards: the chunk that may hold the instrument is the last one of its slab that begins at
         // or before it. A seek that lands on a later chunk of an earlier slab is repeated inside it.
         loop {
@@ -296,7 +338,7 @@ impl<V: View> Bars<'_, V> {
                     if let Some(bar) = ChunkView::read(key, ts, value)?.find(&instrument)? {
                         found.offer(bar);
                     }
-                    seek = Timestamp::from_nanos(ts.nanos().saturating_sub(1));
+                    seek = Timestamp::from_nanos(ts.nanos().saturating_sub(step));
                 }
                 next = Some(successor(keys::chunk(interval, adjustment, seek, &instrument)));
                 Ok(ControlFlow::Break(()))
@@ -308,6 +350,11 @@ impl<V: View> Bars<'_, V> {
         }
     }
 }
+
+/// Bars for which room is made before they are read: the whole history of a daily series.
+const RESERVED: usize = 16_384;
+
+const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// The smallest key behind a key.
 fn successor(mut key: Vec<u8>) -> Vec<u8> {
@@ -331,7 +378,7 @@ fn rows_of(run: &RunV1, interval: Interval, from: Timestamp) -> std::ops::Range<
     if from.nanos() <= run.first || !interval.is_daily_or_longer() {
         return run.start..end;
     }
-    let most = (run.last.saturating_sub(from.nanos()) / 86_400_000_000_000).saturating_add(1);
+    let most = (run.last.saturating_sub(from.nanos()) / DAY_NANOS).saturating_add(1);
     let most = u64::try_from(most).unwrap_or(0);
     end.saturating_sub(most).max(run.start)..end
 }
@@ -376,11 +423,23 @@ impl Winners {
         self.bars.push(bar);
     }
 
-    fn finish(mut self) -> Vec<VersionedBar> {
+    fn sort(&mut self) {
         if !self.sorted {
             self.bars.sort_by(|a, b| a.bar.ts.cmp(&b.bar.ts).then(b.version.cmp(&a.version)));
             self.bars.dedup_by_key(|bar| bar.bar.ts);
+            self.sorted = true;
         }
+    }
+
+    /// The `ts` of the bar of which there are `count` with those behind it.
+    fn nth_from_end(&mut self, count: usize) -> Option<Timestamp> {
+        self.sort();
+        let place = self.bars.len().checked_sub(count)?;
+        self.bars.get(place).map(|bar| bar.bar.ts)
+    }
+
+    fn finish(mut self) -> Vec<VersionedBar> {
+        self.sort();
         self.bars
     }
 }

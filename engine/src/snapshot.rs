@@ -20,7 +20,7 @@ use crate::report::{Revision, SeriesSummary, SnapshotKind};
 use crate::session::{read_head, read_number};
 use crate::store::Inner;
 use crate::tables::Tab;
-use crate::tails::TAIL_BARS;
+use crate::tails::{MOST_BARS, TAIL_BARS};
 use crate::view::{ReadView, View};
 
 /// A snapshot of a store at one LSN, with the relaxed values that were visible when it was taken.
@@ -173,7 +173,34 @@ impl Snapshot {
     /// # Errors
     /// Every variant of [`ReadError`](crate::ReadError).
     pub fn bars(&self, series: &SeriesKey, from: Timestamp, to: Timestamp) -> ReadResult<Vec<Bar>> {
-        Ok(self.merged().range(series, from, to)?.into_iter().map(|row| row.bar).collect())
+        self.view.alive()?;
+        let end = self.inner.tails.end_of(series, from, to, self.lsn);
+        let begins = end.as_ref().map(|end| end.begins);
+        let (rows, hot) = match begins {
+            Some(None) => (Vec::new(), 0),
+            Some(Some(begins)) => {
+                let before = Timestamp::from_nanos(begins.nanos().saturating_sub(1));
+                self.merged().range_with_hot(series, from, before)?
+            }
+            None => self.merged().range_with_hot(series, from, to)?,
+        };
+        let mut bars: Vec<Bar> = rows.into_iter().map(|row| row.bar).collect();
+        let (mut last, mut held) = (None, 0);
+        if let Some(mut end) = end {
+            (last, held) = (Some(end.last), end.held);
+            bars.append(&mut end.bars);
+        }
+        // Every hot bar cost a look-up of its own: the next reader finds them in memory.
+        if hot > 0 && held < MOST_BARS {
+            let summary = self.series(series)?;
+            let whole = summary.is_some_and(|summary| from <= summary.first);
+            if last.unwrap_or_else(|| summary.is_some_and(|summary| summary.last <= to)) {
+                let skip = bars.len().saturating_sub(TAIL_BARS.max(hot + held).min(MOST_BARS));
+                let kept = bars.get(skip..).unwrap_or_default();
+                self.inner.tails.keep(series, kept, whole && skip == 0, self.lsn);
+            }
+        }
+        Ok(bars)
     }
 
     /// The bars of a series as they were known at an instant: later corrections are not seen, and bars
@@ -230,13 +257,10 @@ impl Snapshot {
             return Ok(bars);
         }
         let Some(summary) = self.series(series)? else { return Ok(Vec::new()) };
-        let wanted = count.max(TAIL_BARS);
-        let rows = self.merged().last(series, summary.last, summary.first, wanted)?;
-        let mut bars: Vec<Bar> = rows.into_iter().map(|row| row.bar).collect();
+        let rows = self.merged().last(series, summary.last, summary.first, count)?;
+        let bars: Vec<Bar> = rows.into_iter().map(|row| row.bar).collect();
         let whole = bars.len() as u64 >= summary.count;
         self.inner.tails.keep(series, &bars, whole, self.lsn);
-        let surplus = bars.len().saturating_sub(count);
-        bars.drain(..surplus);
         Ok(bars)
     }
 
@@ -258,8 +282,7 @@ impl Snapshot {
         adjustment: AdjustmentTag,
         ts: Timestamp,
     ) -> ReadResult<Vec<(InstrumentId, Bar)>> {
-        let rows = self.merged().cross_section(interval, adjustment, ts)?;
-        Ok(rows.into_iter().map(|(instrument, row)| (instrument, row.bar)).collect())
+        self.merged().cross_section_as(interval, adjustment, ts, |row| row.bar)
     }
 
     /// First, last and count of a series, without a scan; `None` where it has no bars.

@@ -8,10 +8,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{PoisonError, RwLock};
 
-use barkeeper_records::{Bar, Lsn, SeriesKey};
+use barkeeper_records::{Bar, Lsn, SeriesKey, Timestamp};
 
-/// Bars of a series that a tail holds at the most.
+/// Bars of a series that a tail holds where nobody has asked for more.
 pub(crate) const TAIL_BARS: usize = 128;
+/// Bars of a series that a tail holds at the most: two days of minutes.
+pub(crate) const MOST_BARS: usize = 512;
 /// Bars in all tails of a shard before it is emptied: 16 shards of 65,536 bars are 75 MB.
 const SHARD_BARS: usize = 65_536;
 const SHARDS: usize = 16;
@@ -23,6 +25,28 @@ struct Tail {
     bars: Option<VecDeque<Bar>>,
     /// Whether `bars` reaches back to the first bar of the series.
     whole: bool,
+    /// How many bars it may hold.
+    room: usize,
+}
+
+/// A tail that a commit has taken away.
+#[derive(Debug)]
+pub(crate) struct TakenTail {
+    bars: VecDeque<Bar>,
+    whole: bool,
+}
+
+/// The end of a range, from memory.
+#[derive(Debug)]
+pub(crate) struct RangeEnd {
+    /// The bars of the range that memory has, ascending.
+    pub(crate) bars: Vec<Bar>,
+    /// From where on memory has all of them; `None` where nothing is missing.
+    pub(crate) begins: Option<Timestamp>,
+    /// Whether the range ends with the series or behind it.
+    pub(crate) last: bool,
+    /// How many bars of the series memory has.
+    pub(crate) held: usize,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +98,30 @@ impl Tails {
         Some(found)
     }
 
+    /// The bars from `from` to `to`, both included, as far back as memory has them, for a snapshot at `lsn`;
+    /// `None` where it has none of that time.
+    pub(crate) fn end_of(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+        lsn: Lsn,
+    ) -> Option<RangeEnd> {
+        let shard = self.shard(series)?.read().unwrap_or_else(PoisonError::into_inner);
+        let tail = shard.tails.get(series)?;
+        let bars = tail.bars.as_ref()?;
+        let first = bars.front()?.ts;
+        if tail.changed > lsn || to < first {
+            return None;
+        }
+        let start = bars.partition_point(|bar| bar.ts < from);
+        let end = bars.partition_point(|bar| bar.ts <= to);
+        let found = bars.iter().skip(start).take(end.saturating_sub(start)).copied().collect();
+        let missing = from < first && !tail.whole;
+        let begins = missing.then_some(first);
+        Some(RangeEnd { bars: found, begins, last: end == bars.len(), held: bars.len() })
+    }
+
     /// Keeps what a snapshot at `lsn` read, unless the series has changed since.
     pub(crate) fn keep(&self, series: &SeriesKey, bars: &[Bar], whole: bool, lsn: Lsn) {
         let Some(shard) = self.shard(series) else { return };
@@ -84,7 +132,8 @@ impl Tails {
             }
             shard.bars = 0;
         }
-        let skip = bars.len().saturating_sub(TAIL_BARS);
+        let room = bars.len().clamp(TAIL_BARS, MOST_BARS);
+        let skip = bars.len().saturating_sub(room);
         let kept: VecDeque<Bar> = bars.iter().skip(skip).copied().collect();
         let added = kept.len();
         let tail = shard.tails.entry(*series).or_default();
@@ -93,6 +142,7 @@ impl Tails {
         }
         let before = tail.bars.replace(kept).map_or(0, |old| old.len());
         tail.whole = whole && skip == 0;
+        tail.room = room;
         shard.bars = (shard.bars + added).saturating_sub(before);
     }
 
@@ -104,7 +154,7 @@ impl Tails {
     }
 
     /// Takes a tail away before a commit at `lsn` changes its series; [`Self::done`] puts it back.
-    pub(crate) fn begin(&self, series: &SeriesKey, lsn: Lsn) -> Option<(VecDeque<Bar>, bool)> {
+    pub(crate) fn begin(&self, series: &SeriesKey, lsn: Lsn) -> Option<TakenTail> {
         let mut shard = self.shard(series)?.write().unwrap_or_else(PoisonError::into_inner);
         let tail = shard.tails.entry(*series).or_default();
         tail.changed = tail.changed.max(lsn);
@@ -112,21 +162,21 @@ impl Tails {
         let whole = tail.whole;
         let gone = bars.as_ref().map_or(0, VecDeque::len);
         shard.bars = shard.bars.saturating_sub(gone);
-        bars.map(|bars| (bars, whole))
+        bars.map(|bars| TakenTail { bars, whole })
     }
 
     /// Puts a tail back with the bars that a durable commit appended.
-    pub(crate) fn done(&self, series: &SeriesKey, lsn: Lsn, taken: (VecDeque<Bar>, bool), appended: &[Bar]) {
-        let (mut bars, mut whole) = taken;
+    pub(crate) fn done(&self, series: &SeriesKey, lsn: Lsn, taken: TakenTail, appended: &[Bar]) {
+        let TakenTail { mut bars, mut whole } = taken;
         bars.extend(appended);
-        while bars.len() > TAIL_BARS {
+        let Some(shard) = self.shard(series) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let tail = shard.tails.entry(*series).or_default();
+        while bars.len() > tail.room.max(TAIL_BARS) {
             bars.pop_front();
             whole = false;
         }
-        let Some(shard) = self.shard(series) else { return };
-        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let added = bars.len();
-        let tail = shard.tails.entry(*series).or_default();
         if tail.changed == lsn && tail.bars.is_none() {
             tail.bars = Some(bars);
             tail.whole = whole;

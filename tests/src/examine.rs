@@ -95,6 +95,11 @@ impl Examination {
         self.ask(|| "all series".to_owned(), &summaries, || snapshot.all_series(None, None));
         for (series, stored) in &model.bars {
             let all = model.range(series, Timestamp::MIN, Timestamp::MAX);
+            // What is read first is what memory keeps: half of the series begin with parts.
+            let parts_first = depth == Depth::Paths && all.len() % 2 == 1;
+            if parts_first {
+                self.parts(model, snapshot, series, &all);
+            }
             self.ask_bars(
                 || format!("bars of {series}"),
                 &all,
@@ -111,7 +116,7 @@ impl Examination {
                     || snapshot.last_bars(series, *count),
                 );
             }
-            if depth == Depth::Paths {
+            if depth == Depth::Paths && !parts_first {
                 self.parts(model, snapshot, series, &all);
             }
         }

@@ -189,7 +189,7 @@ impl Segment {
     /// `Io`, `Damaged`.
     pub fn read_series(&self, rows: Range<u64>) -> Result<Vec<VersionedBar>, SegmentError> {
         let mut bars = Vec::with_capacity(self.count(&rows)?);
-        self.read_bars(rows, |bar| bars.push(bar))?;
+        self.visit_series(rows, |bar| bars.push(bar))?;
         Ok(bars)
     }
 
@@ -198,11 +198,27 @@ impl Segment {
     /// # Errors
     /// `Io`, `Damaged`.
     pub fn read_rows(&self, rows: Range<u64>) -> Result<Vec<(InstrumentId, VersionedBar)>, SegmentError> {
+        self.read_rows_as(rows, |bar| bar)
+    }
+
+    /// The same, of each bar what `part` takes of it.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    pub fn read_rows_as<T>(
+        &self,
+        rows: Range<u64>,
+        part: impl Fn(VersionedBar) -> T,
+    ) -> Result<Vec<(InstrumentId, T)>, SegmentError> {
         let mut found = Vec::with_capacity(self.count(&rows)?);
         let mut names = Vec::with_capacity(found.capacity());
         self.read_names(rows.clone(), &mut names)?;
         let mut names = names.into_iter();
-        self.read_bars(rows, |bar| found.extend(names.next().map(|name| (name, bar))))?;
+        self.visit_series(rows, |bar| {
+            if let Some(name) = names.next() {
+                found.push((name, part(bar)));
+            }
+        })?;
         Ok(found)
     }
 
@@ -214,7 +230,15 @@ impl Segment {
             .ok_or_else(|| self.damaged("rows are asked for that it does not have"))
     }
 
-    fn read_bars(&self, rows: Range<u64>, mut each: impl FnMut(VersionedBar)) -> Result<(), SegmentError> {
+    /// Hands over a range of rows, one after the other, without their instruments.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    pub fn visit_series(
+        &self,
+        rows: Range<u64>,
+        mut each: impl FnMut(VersionedBar),
+    ) -> Result<(), SegmentError> {
         let bad = || self.damaged("a value that no bar has");
         let count = self.count(&rows)?;
         let ts = self.read_ts(rows.clone())?;
