@@ -109,6 +109,12 @@ def resident_mb():
     return None
 
 
+def taken(folder):
+    """Bytes that the files of a folder take on the disk."""
+    files = (path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    return sum(path.stat().st_blocks * 512 for path in files)
+
+
 def forced(path):
     """Forces a file and its folder to the disk."""
     for place in (path, path.parent):
@@ -140,6 +146,11 @@ def run(name, about, peer, workloads):
             method()
         except Cannot as why:
             bench.cannot(workload, str(why))
+        if workload == "import_csv" and os.name == "posix":
+            disk_bytes = getattr(tested, "disk_bytes", lambda: taken(scratch))()
+            rows = tested.data.answers["rows"]
+            size = round(disk_bytes / rows, 2)
+            bench.say(workload="bytes_bar", what="bytes on disk of a daily bar", n=rows, value=size, unit="bytes")
     if hasattr(tested, "close"):
         tested.close()
     shutil.rmtree(scratch, ignore_errors=True)

@@ -38,6 +38,10 @@ class ChDb:
         self.data.equal("rows", found["n"])
         self.data.equal("close_sum", found["s"])
 
+    def disk_bytes(self):
+        sql = "SELECT sum(bytes_on_disk) AS n FROM system.parts WHERE active AND database = 'desk'"
+        return self.ask(sql).to_pylist()[0]["n"]
+
     def series(self, name, tail, workload, calls):
         def read(code):
             return self.ask(

@@ -32,6 +32,9 @@ class Polars:
             for (key,), part in bars.group_by(column):
                 part.write_parquet(folder / f"{key}.parquet", compression="zstd")
 
+    def disk_bytes(self):
+        return self.one.stat().st_size
+
     def of(self, code):
         return pl.read_parquet(self.scratch / "code" / f"{code}.parquet")
 

@@ -11,7 +11,7 @@ POSITION = "account, book, code, held_days, highest, lowest, quantity, cost, ope
 
 class Sqlite:
     def __init__(self, data, scratch, bench, _port):
-        self.data, self.bench = data, bench
+        self.data, self.bench, self.scratch = data, bench, scratch
         self.con = sqlite3.connect(scratch / "desk.sqlite", isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-131072"):
             self.con.execute(f"PRAGMA {pragma}")
@@ -38,6 +38,10 @@ class Sqlite:
         rows, closes = self.con.execute("SELECT count(*), sum(close) FROM bars").fetchone()
         self.data.equal("rows", rows)
         self.data.equal("close_sum", closes)
+
+    def disk_bytes(self):
+        self.con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return (self.scratch / "desk.sqlite").stat().st_size
 
     def ask(self, sql, values=()):
         return self.con.execute(sql, values).fetchall()

@@ -44,7 +44,7 @@ struct Cli {
     /// Where generated files are kept between runs; `bench` in the target folder by default
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// How long minute bars are appended
+    /// How long minute bars and ticks are appended at the pace of the market
     #[arg(long, value_name = "SECONDS", default_value = "20")]
     sustain: u64,
     /// Makes the files that all programs import and prints their folder

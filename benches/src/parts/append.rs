@@ -110,10 +110,10 @@ fn syncs(desk: &Desk, days: &[Vec<(InstrumentId, Bar)>]) -> Result<()> {
     let mut most = 0;
     // The first days make the file grow.
     for (n, day) in days.iter().take(12).enumerate() {
-        let before = syncs.now();
+        let before = syncs.syncs();
         store.commit(put(day.clone(), Interval::DAY))?;
         if n >= 2 {
-            most = most.max(syncs.now() - before);
+            most = most.max(syncs.syncs() - before);
         }
     }
     store.close()?;

@@ -12,11 +12,11 @@ use barkeeper_records::{
     AccountId, Batch, BookId, ExtremeUpdate, Operation, PositionKey, StrategyId, Timestamp,
 };
 
-use crate::counting::{Counting, Syncs};
+use crate::counting::{Counting, DiskWork};
 use crate::desk::{Desk, Scratch, options};
 use crate::floors;
 use crate::market::{Shape, accounts, fill, weekday};
-use crate::measure::{Timing, in_turn, time};
+use crate::measure::{Timing, in_turn, nanos, time};
 use crate::parts::ledger::hold;
 use crate::row::{Floor, Row};
 
@@ -81,10 +81,23 @@ fn states(scratch: &Scratch) -> Result<()> {
     let floor = floors::copy(found.body.as_bytes());
     Row::of("load_state", "load a strategy's state of 10 KB", load).beside(floor).print()?;
     store.close()?;
+
+    let raw = floors::redb_of(&scratch.dir.path().join("state.redb"), &BTreeMap::new())?;
+    let bytes = vec![7; LARGE_STATE_BYTES];
+    let plain = time(300, |call| floors::redb_commit(&raw, call, &bytes))?;
+    Row::of("save_state_redb", "10 KB in a one-table redb commit", plain).print()?;
+    let folder = scratch.dir.path().join("counted-states");
+    std::fs::create_dir(&folder)?;
+    let (store, work) = counted(&folder)?;
+    let names = ["save_state_written", "save_state_in_sync", "save_state_beside_sync"];
+    disk_work(names, "the save of a state", &work, |n| {
+        Ok(store.commit(Batch::of(state(n, LARGE_STATE_BYTES)?)).map(drop)?)
+    })?;
+    store.close()?;
     Ok(())
 }
 
-fn counted(folder: &Path) -> Result<(Store, Syncs)> {
+fn counted(folder: &Path) -> Result<(Store, DiskWork)> {
     let (file, syncs) = Counting::open(&folder.join("counted.redb"))?;
     Ok((Store::on_backend(file, &folder.join("counted"), options())?, syncs))
 }
@@ -113,28 +126,60 @@ pub(crate) fn run(desk: &Desk) -> Result<()> {
     let (store, syncs) = counted(scratch.dir.path())?;
     hold(&store, &accounts)?;
     alone(desk, &store, &syncs, &accounts)?;
+    let names = ["commit_written", "commit_in_sync", "commit_beside_sync"];
+    disk_work(names, "the commit of a trade", &syncs, |n| {
+        Ok(store.commit(traded(desk.shape, &accounts, 300 + n)?).map(drop)?)
+    })?;
     together(desk, &store, &syncs, &accounts)?;
     store.close()?;
     Ok(())
 }
 
-fn alone(desk: &Desk, store: &Store, syncs: &Syncs, accounts: &[AccountId]) -> Result<()> {
+fn alone(desk: &Desk, store: &Store, syncs: &DiskWork, accounts: &[AccountId]) -> Result<()> {
     let mut most = 0;
     let mut all = 0;
     for n in 0..200 {
-        let before = syncs.now();
+        let before = syncs.syncs();
         store.commit(traded(desk.shape, accounts, n)?)?;
         // Growing the file takes a sync of its own, now and then.
-        most = most.max(syncs.now() - before);
-        all += syncs.now() - before;
+        most = most.max(syncs.syncs() - before);
+        all += syncs.syncs() - before;
     }
     let what = format!("syncs of one such commit, mean of 200 (the most: {most})");
     Row::value("commit_syncs", what, all as f64 / 200.0, "syncs").out_of(200).print()
 }
 
-fn together(desk: &Desk, store: &Store, syncs: &Syncs, accounts: &[AccountId]) -> Result<()> {
+/// Where the time of commits goes: what they write, and how long the disk takes to confirm it.
+fn disk_work(
+    names: [&'static str; 3],
+    what: &str,
+    work: &DiskWork,
+    mut commit: impl FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    const CALLS: usize = 300;
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    let (writes, bytes) = (work.writes(), work.bytes());
+    for n in 0..CALLS as u64 {
+        let before = work.sync_ns();
+        let start = Instant::now();
+        commit(n)?;
+        let all = nanos(start.elapsed());
+        let sync = work.sync_ns() - before;
+        inside.push(sync);
+        outside.push(all.saturating_sub(sync));
+    }
+    let [wrote, synced, beside] = names;
+    let each = |count: u64| count as f64 / CALLS as f64;
+    let pieces = each(work.writes() - writes);
+    let text = format!("{what}: written in {pieces:.1} pieces, mean of {CALLS}");
+    Row::value(wrote, text, each(work.bytes() - bytes) / 1e3, "KB").out_of(CALLS).print()?;
+    Row::of(synced, format!("{what}: inside its sync"), Timing::of(inside)).print()?;
+    Row::of(beside, format!("{what}: outside its sync"), Timing::of(outside)).print()
+}
+
+fn together(desk: &Desk, store: &Store, syncs: &DiskWork, accounts: &[AccountId]) -> Result<()> {
     let (next, stop) = (AtomicU64::new(1_000), AtomicBool::new(false));
-    let before = syncs.now();
+    let before = syncs.syncs();
     let begun = Instant::now();
     let done = std::thread::scope(|scope| -> Result<u64> {
         let work = || -> Result<u64> {
@@ -154,7 +199,7 @@ fn together(desk: &Desk, store: &Store, syncs: &Syncs, accounts: &[AccountId]) -
         }
         Ok(all)
     })?;
-    let share = done as f64 / (syncs.now() - before).max(1) as f64;
+    let share = done as f64 / (syncs.syncs() - before).max(1) as f64;
     let what = format!("commits that share a sync with {FLIGHT} in flight");
     Row::value("commits_per_sync", what, share, "commits").out_of(usize::try_from(done)?).print()?;
     let each = begun.elapsed().as_secs_f64() / done.max(1) as f64 * 1e9;

@@ -58,6 +58,7 @@ fn sizes(desk: &Desk, store: &Store) -> Result<()> {
         all += bytes;
         Row::value(workload, what, bytes as f64 / rows, "bytes").print()?;
     }
+    Row::value("bytes_bar", "bytes on disk of a daily bar, both axes", all as f64 / rows, "bytes").print()?;
     let csv = desk.files.number("csv_bytes")?;
     Row::value("csv_ratio", "bytes of the CSV files to one byte of both axes", csv / all as f64, "x")
         .print()?;

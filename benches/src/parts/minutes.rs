@@ -16,6 +16,8 @@ use crate::row::Row;
 
 /// Instruments of one import.
 const GROUP: u32 = 100;
+/// Seconds for which minutes are appended without a pause at the most: each is an hour of a market and more.
+const LONGEST_FEED: u64 = 30;
 
 pub(crate) fn run(desk: &Desk, sustain: u64) -> Result<()> {
     history(desk)?;
@@ -68,6 +70,7 @@ fn feed(desk: &Desk, sustain: u64) -> Result<()> {
     let store = Store::create(&scratch.store(), options())?;
     let floor = floors::fsync(scratch.dir.path(), 50)?;
     let mut feed = MinuteFeed::new(desk.shape.instruments);
+    let sustain = sustain.min(LONGEST_FEED);
     let limit = Duration::from_secs(sustain);
     let begun = Instant::now();
     let (mut times, mut n) = (Vec::new(), 0);

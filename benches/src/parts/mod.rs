@@ -7,6 +7,7 @@ mod ledger;
 mod minutes;
 mod mixed;
 mod opening;
+mod pace;
 mod sealed;
 mod trades;
 
@@ -36,6 +37,8 @@ pub(crate) enum Part {
     Opening,
     /// Minute bars
     Minutes,
+    /// Minute bars and ticks at the pace of the market
+    Pace,
     /// Readers beside a writer
     Mixed,
 }
@@ -51,6 +54,7 @@ impl Part {
             Self::Commits => commits::run(desk),
             Self::Opening => opening::run(desk),
             Self::Minutes => minutes::run(desk, sustain),
+            Self::Pace => pace::run(desk, sustain),
             Self::Mixed => mixed::run(desk),
         }
     }

@@ -17,9 +17,10 @@ use self::results::Results;
 use crate::workspace::{Workspace, check, program};
 
 /// The parts of `workloads`, in the order in which they run: the first makes what the others stand on.
-const PARTS: [&str; 9] =
-    ["import", "ledger", "trades", "sealed", "append", "commits", "opening", "minutes", "mixed"];
-/// The longest that a part or a peer may take; what it printed until then counts.
+const PARTS: [&str; 10] =
+    ["import", "ledger", "trades", "sealed", "append", "commits", "opening", "minutes", "pace", "mixed"];
+/// The longest that a part or a peer may take beside what it is told to sustain; what it printed until then
+/// counts.
 const LONGEST: Duration = Duration::from_secs(7 * 60);
 
 /// What to measure.
@@ -34,7 +35,7 @@ pub(crate) struct Settings {
     /// Only these parts and peers; what others measured before stays
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
-    /// How long minute bars are appended
+    /// How long minute bars and ticks are appended at the pace of the market
     #[arg(long, value_name = "SECONDS", default_value = "20")]
     sustain: u64,
     /// Measures nothing and writes the README from what was measured before
@@ -80,10 +81,11 @@ fn measure(workspace: &Workspace, settings: &Settings, home: &Path, kept: &Path)
     };
     let wanted = |name: &str| settings.only.is_empty() || settings.only.iter().any(|only| only == name);
     let mut failed = Vec::new();
+    let longest = LONGEST + Duration::from_secs(settings.sustain);
     for part in PARTS.into_iter().filter(|part| wanted(part)) {
         let mut command = start();
         command.args(["--only", part, "--sustain", &settings.sustain.to_string()]);
-        if let Err(error) = results::keep(kept, part, &mut command, LONGEST) {
+        if let Err(error) = results::keep(kept, part, &mut command, longest) {
             println!("xtask bench: {part}: {error:#}");
             failed.push(part);
         }

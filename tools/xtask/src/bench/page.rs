@@ -14,7 +14,7 @@ const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
 /// Workloads that peers are asked for as well, and what they are called in the table.
-pub(super) const SHARED: [(&str, &str); 10] = [
+pub(super) const SHARED: [(&str, &str); 11] = [
     ("one_position", "one position"),
     ("hundred_positions", "100 positions of an account"),
     ("last_60", "last 60 daily bars of one instrument"),
@@ -25,6 +25,7 @@ pub(super) const SHARED: [(&str, &str); 10] = [
     ("commit", "a trade and its position, durable"),
     ("ma20", "average over 20 bars of every instrument, all rows, summed"),
     ("import_csv", "import a CSV file an instrument, durable"),
+    ("bytes_bar", "bytes on disk of a daily bar (ours on both axes)"),
 ];
 
 /// `840 ns`, `12.3 us`, `4.56 ms`, `1.23 s`: three digits.
@@ -132,13 +133,13 @@ fn missed(text: &mut String, results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// A peer's median, and how many times ours that is.
+/// What a peer measured, and how many times ours that is.
 fn cell(results: &Results, peer: &str, workload: &str) -> String {
     let Some(row) = results.of(peer, workload) else { return "-".to_owned() };
-    let ours = results.of(OURS, workload).and_then(Row::median);
-    match (row.median(), ours) {
-        (Some(ns), Some(ours)) => format!("{} ({})", shown(ns), times(ns / ours)),
-        (Some(ns), None) => shown(ns),
+    let figure = |row: &Row| row.median().or_else(|| row.number("value"));
+    match (figure(row), results.of(OURS, workload).and_then(figure)) {
+        (Some(theirs), Some(ours)) => format!("{} ({})", measured(row), times(theirs / ours)),
+        (Some(_), None) => measured(row),
         (None, _) => "-".to_owned(),
     }
 }
@@ -147,14 +148,14 @@ fn beside(text: &mut String, results: &Results) -> Result<()> {
     writeln!(
         text,
         "The same questions to others, on the same files and in the same run, through their Python packages \
-         with two threads. In brackets: how many times our median. A dash: not what it is for.\n"
+         with two threads. In brackets: how many times our figure. A dash: not what it is for.\n"
     )?;
     let peers: Vec<&str> =
         peers::NAMES.into_iter().filter(|peer| results.about.contains_key(*peer)).collect();
     writeln!(text, "| work | Barkeeper | {} |", peers.join(" | "))?;
     writeln!(text, "|---|---|{}", "---|".repeat(peers.len()))?;
     for (workload, name) in SHARED {
-        let ours = results.of(OURS, workload).and_then(Row::median).map_or("-".to_owned(), shown);
+        let ours = results.of(OURS, workload).map_or("-".to_owned(), measured);
         let cells: Vec<String> = peers.iter().map(|peer| cell(results, peer, workload)).collect();
         writeln!(text, "| {name} | {ours} | {} |", cells.join(" | "))?;
     }
