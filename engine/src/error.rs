@@ -53,6 +53,17 @@ pub enum OpenError {
         /// Who, where it is known.
         owner: Option<Owner>,
     },
+    /// The store was written by a program that is too old.
+    #[error(
+        "the store has format {found}; this program reads formats from {oldest} on: open it once with an older \
+         release that reads both, or with the one that wrote it, and copy its rows into a new store"
+    )]
+    Older {
+        /// The store's format.
+        found: u32,
+        /// The oldest format known.
+        oldest: u32,
+    },
     /// The store was written by a newer program.
     #[error("the store has format {found}; this program reads formats up to {known}")]
     Newer {

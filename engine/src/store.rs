@@ -17,7 +17,8 @@ use barkeeper_records::{
     Timestamp, Version,
 };
 use barkeeper_storage::{
-    Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, STORE_FORMAT, StoredRow, while_held,
+    Damage, HeadV1, IdentityV1, NumberOfV1, NumberV1, OLDEST_STORE_FORMAT, STORE_FORMAT, StoredRow,
+    while_held,
 };
 
 use crate::commit::{Queue, Task, check_batch};
@@ -132,7 +133,7 @@ impl Store {
     /// Opens the store of a folder.
     ///
     /// # Errors
-    /// `NotFound`, `InUse` where another process has it, `Newer`, `Damaged`, `Segment`, `Io`.
+    /// `NotFound`, `InUse` where another process has it, `Newer`, `Older`, `Damaged`, `Segment`, `Io`.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let file = dir.join(folder::DATABASE);
         if !file.is_file() {
@@ -151,6 +152,9 @@ impl Store {
         let identity = prepare(&hot, &options).map_err(damaged)?;
         if identity.format > STORE_FORMAT {
             return Err(OpenError::Newer { found: identity.format, known: STORE_FORMAT });
+        }
+        if identity.format < OLDEST_STORE_FORMAT {
+            return Err(OpenError::Older { found: identity.format, oldest: OLDEST_STORE_FORMAT });
         }
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         folder::make(dir).map_err(io)?;

@@ -14,6 +14,7 @@ use barkeeper_storage::{
     TradeOfInstrumentV1, TradeV1, TradeVoidV1, hash_file, keys, rowview,
 };
 
+use crate::backup::damage_of_note;
 use crate::error::{MaintenanceError, OpenError, ReadError, ReadResult, missing};
 use crate::folder;
 use crate::hot::{Hot, damaged_structure};
@@ -68,6 +69,9 @@ impl Store {
             }
             Err(other) => return Err(other.into()),
         };
+        if let Some((file, detail)) = damage_of_note(dir) {
+            report.damage(file, detail);
+        }
         let read = Snapshot::take(store.inner())
             .map(|snapshot| catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress))));
         match read {

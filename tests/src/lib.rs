@@ -5,6 +5,7 @@ pub mod backups;
 pub mod digests;
 pub mod disk;
 pub mod examine;
+pub mod fixture;
 pub mod folder;
 pub mod guard;
 mod ledger;

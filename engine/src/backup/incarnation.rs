@@ -1,6 +1,7 @@
 //! A restored store is a new incarnation of itself: its targets can tell it from the one that went on.
 
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -48,11 +49,36 @@ const NOTE: &str = "incarnation.json";
 struct Note {
     epoch: u64,
     lsn: u64,
+    blake3: String,
+}
+
+impl Note {
+    fn of(epoch: u64, lsn: u64) -> Self {
+        Self { epoch, lsn, blake3: blake3::hash(format!("{epoch} {lsn}").as_bytes()).to_hex().to_string() }
+    }
+
+    /// The note of a folder; `None` where there is none.
+    fn read(dir: &Path) -> Result<Option<Self>, String> {
+        let bytes = match fs::read(dir.join(NOTE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let note: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        let fits = note.blake3 == Self::of(note.epoch, note.lsn).blake3;
+        if fits { Ok(Some(note)) } else { Err("the checksum does not fit".to_owned()) }
+    }
+}
+
+/// What is wrong with the note of a folder, and which file it is. As long as the database can be read, the note
+/// is not needed.
+pub(crate) fn damage_of_note(dir: &Path) -> Option<(&'static str, String)> {
+    Note::read(dir).err().map(|detail| (NOTE, detail))
 }
 
 /// What a folder remembers of the incarnations that its store had; nothing where that cannot be read.
 pub(crate) fn noted(dir: &Path) -> Known {
-    let note = fs::read(dir.join(NOTE)).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    let note = Note::read(dir).ok().flatten();
     note.map_or_else(Known::default, |note| Known {
         epoch: note.epoch,
         lsn: Lsn(note.lsn),
@@ -63,7 +89,7 @@ pub(crate) fn noted(dir: &Path) -> Known {
 /// Lets a folder remember an incarnation before it begins.
 pub(crate) fn note(dir: &Path, epoch: u64, behind: Lsn) -> Result<(), BackupError> {
     let file = dir.join(NOTE);
-    let bytes = serde_json::to_vec(&Note { epoch, lsn: behind.0 }).unwrap_or_default();
+    let bytes = serde_json::to_vec(&Note::of(epoch, behind.0)).unwrap_or_default();
     folder::replace(&file, &bytes).map_err(|source| BackupError::Io { path: file, source })
 }
 
@@ -135,8 +161,13 @@ fn renew(file: &Path, known: Known, now: Timestamp) -> Result<(u64, Lsn), Backup
         };
         let old = IdentityV1::from_bytes(IDENTITY, &bytes(IDENTITY)?).map_err(ReadError::from)?;
         let head = HeadV1::from_bytes(HEAD, &bytes(HEAD)?).map_err(ReadError::from)?;
-        let epoch = known.epoch.max(old.epoch) + 1;
-        let lsn = (known.lsn.0.max(head.lsn) / LSN_STEP + 1) * LSN_STEP;
+        let last = known.lsn.0.max(head.lsn) / LSN_STEP;
+        let lsn = last.checked_add(1).and_then(|next| next.checked_mul(LSN_STEP));
+        let epoch = known.epoch.max(old.epoch).checked_add(1);
+        let (Some(lsn), Some(epoch)) = (lsn, epoch) else {
+            let detail = "an LSN or an epoch that no store reaches".to_owned();
+            return Err(BackupError::Damaged { path: file.to_owned(), detail });
+        };
         let mut restored = old.restored.clone();
         restored.push([epoch, head.lsn, lsn]);
         // Two restores of one backup must not look alike to a target.

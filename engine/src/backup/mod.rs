@@ -23,4 +23,5 @@ pub use repository::BackupRepository;
 pub use restore::{DatasetChange, RestoreOptions, RestorePlan, RestoreReport};
 pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};
 
+pub(crate) use incarnation::damage_of_note;
 pub(crate) use swap::RESTORING;

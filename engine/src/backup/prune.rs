@@ -20,7 +20,7 @@ const LONGEST_GAP: i64 = 7 * DAY;
 const DAY: i64 = 86_400_000_000_000;
 
 /// Which backups are kept. The newest one, the last one that was tested and found good, and those whose
-/// manifest cannot be read are always kept.
+/// manifest or test cannot be read are always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Those that are not older than so many days; `None` for no rule about age.
@@ -69,6 +69,8 @@ struct Seen {
     /// When it was made; `None` where that cannot be read.
     at: Option<Timestamp>,
     verified: bool,
+    /// Whether it was tested, and what came out cannot be read.
+    unsure: bool,
 }
 
 /// The ages of backups in nanoseconds, oldest first. Time passes from one to the next as far as their
@@ -98,6 +100,8 @@ fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static 
             Some("it is the newest")
         } else if Some(place) == last_verified {
             Some("it is the last one that was found good")
+        } else if seen.unsure {
+            Some("what its test found cannot be read")
         } else if seen.at.is_none() {
             Some("its manifest cannot be read")
         } else if newest_first <= rules.last as usize {
@@ -134,6 +138,7 @@ impl BackupRepository {
             .map(|(name, read)| Seen {
                 at: read.as_ref().ok().map(|manifest| manifest.at),
                 verified: self.test_of(name).is_some_and(|test| test.verified_at.is_some()),
+                unsure: self.is_test_lost(name),
             })
             .collect();
         let mut report = PruneReport::default();
@@ -215,7 +220,7 @@ mod tests {
     }
 
     fn seen(days: &[i64]) -> Vec<Seen> {
-        days.iter().map(|day| Seen { at: Some(at_day(*day)), verified: false }).collect()
+        days.iter().map(|day| Seen { at: Some(at_day(*day)), verified: false, unsure: false }).collect()
     }
 
     fn places(kept: &[Option<&str>]) -> Vec<usize> {
@@ -249,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_test_cannot_be_read_stays_beside_the_last_good_one() {
+        let mut all = seen(&[0, 50, 100, 200]);
+        (all[0].verified, all[1].unsure) = (true, true);
+        let rules = Retention { days: Some(1), last: 1 };
+        assert_eq!(places(&kept(&all, &rules, at_day(200))), [0, 1, 3]);
+    }
+
+    #[test]
     fn one_whose_manifest_cannot_be_read_stays() {
         let mut all = seen(&[0, 100, 200]);
         all[0].at = None;
@@ -266,7 +279,7 @@ mod tests {
         ) {
             let all: Vec<Seen> = times
                 .iter()
-                .map(|(at, verified)| Seen { at: Some(Timestamp::from_nanos(*at)), verified: *verified })
+                .map(|(at, verified)| Seen { at: Some(Timestamp::from_nanos(*at)), verified: *verified, unsure: false })
                 .collect();
             let kept = kept(&all, &Retention { days, last }, Timestamp::from_nanos(now));
             prop_assert!(kept.last().unwrap().is_some());
@@ -293,7 +306,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, at)| {
                     let at = if place >= jump_at { at.saturating_add(jump) } else { *at };
-                    Seen { at: Some(Timestamp::from_nanos(at)), verified: false }
+                    Seen { at: Some(Timestamp::from_nanos(at)), verified: false, unsure: false }
                 })
                 .collect();
             let now = Timestamp::from_nanos(if jump_at < 60 { time.saturating_add(jump) } else { time });
@@ -314,7 +327,7 @@ mod tests {
                 time += gap;
             }
             let all: Vec<Seen> =
-                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), verified: false }).collect();
+                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), verified: false, unsure: false }).collect();
             let rules = Retention { days: Some(days), last: 0 };
             let kept = kept(&all, &rules, Timestamp::from_nanos(time));
             let young = |at: &i64| time - at <= i64::from(days) * DAY;

@@ -2,10 +2,11 @@
 //! manifest. A backup that was never restored is a hope.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{Lsn, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::backup::database::content_of;
 use crate::backup::error::{BackupError, at};
@@ -67,9 +68,15 @@ pub struct BackupTest {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// When it was last found good; `None` where it was found bad since.
+    #[serde(deserialize_with = "stated")]
     pub verified_at: Option<Timestamp>,
     /// BLAKE3 of the manifest that was tested: another one was not.
     pub manifest: String,
+}
+
+/// A value that may be null and must be there: a damaged name of it must not look like a bad outcome.
+fn stated<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    Option::deserialize(from)
 }
 
 impl BackupRepository {
@@ -203,6 +210,14 @@ impl BackupRepository {
         let bytes = fs::read(self.path(TESTS, &format!("{name}.json"))).ok()?;
         let test: BackupTest = serde_json::from_slice(&bytes).ok()?;
         (self.manifest_hash(name).ok()? == test.manifest).then_some(test)
+    }
+
+    /// Whether a backup was tested, and what came out cannot be read, or is not told of this manifest.
+    pub(crate) fn is_test_lost(&self, name: &str) -> bool {
+        match fs::metadata(self.path(TESTS, &format!("{name}.json"))) {
+            Ok(_) => self.test_of(name).is_none(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     fn remember(&self, tested: &TestedBackup) -> Result<(), BackupError> {

@@ -41,8 +41,8 @@ pub use hash::{BarHasher, EventHasher, chain, checksum, row_hash};
 pub use held::{is_held, while_held, while_held_in};
 pub use index::{RunV1, SegmentIndexV1};
 pub use logrow::{
-    DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, RequestOrderV1,
-    RequestV1, STORE_FORMAT, TradeIdV1, TradeOfInstrumentV1, TradeVoidV1,
+    DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, OLDEST_STORE_FORMAT,
+    RequestOrderV1, RequestV1, STORE_FORMAT, TradeIdV1, TradeOfInstrumentV1, TradeVoidV1,
 };
 pub use manifest::{Axis, Dataset, SegmentEntry, SegmentV1, file_name, id_of_file_name};
 pub use pages::PageSpan;

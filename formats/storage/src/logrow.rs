@@ -210,6 +210,8 @@ impl DigestV1 {
 
 /// The newest store format that this program reads and writes.
 pub const STORE_FORMAT: u32 = 1;
+/// The oldest store format that this program reads.
+pub const OLDEST_STORE_FORMAT: u32 = 1;
 
 /// Who the store is; written once, and by each restore.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

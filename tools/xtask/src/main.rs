@@ -3,12 +3,15 @@
 
 mod bench;
 mod ci;
+mod coverage;
 mod deny;
 mod fuzz;
 mod install;
 mod layers;
+mod mutants;
 mod python;
 mod signatures;
+mod soak;
 mod source;
 mod test;
 mod tidy;
@@ -40,6 +43,8 @@ enum Task {
         #[arg(long = "static")]
         static_only: bool,
     },
+    /// Which lines the tests run, per crate; fails below 85 % in formats, engine and sync
+    Coverage,
     /// The fuzz targets, a minute each, from the corpus of the repository
     Fuzz {
         /// Targets to run [default: all]
@@ -51,6 +56,23 @@ enum Task {
     },
     /// Who may depend on whom
     Layers,
+    /// Whether the tests notice when changed lines do something else
+    Mutants {
+        /// The revision that lines are compared with [default: where this branch left main, else HEAD~1]
+        #[arg(long, value_name = "REV")]
+        since: Option<String>,
+    },
+    /// The long versions of the random suites, round after round with fresh seeds
+    ///
+    /// `BARKEEPER_SOAK` chooses their size: 1 for their own long versions, N for N times the quick ones.
+    Soak {
+        /// A round that has begun is finished; there is one at least
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        minutes: u64,
+        /// The seed of the first round; the next ones count up
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+    },
     /// House rules over every tracked and new file
     Tidy,
     /// All suites: unit, integration and doc tests, the README recipes included
@@ -78,6 +100,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Bench(settings) => bench::run(&workspace, settings),
         Task::Ci { static_only } => ci::run(&workspace, *static_only),
+        Task::Coverage => coverage::run(&workspace),
+        Task::Mutants { since } => mutants::run(&workspace, since.as_deref()),
+        Task::Soak { minutes, seed } => soak::run(&workspace, *minutes, *seed),
         Task::Fuzz { targets, seconds } => fuzz::run(&workspace, targets, *seconds),
         Task::Layers => layers::run(&workspace),
         Task::Tidy => tidy::run(&workspace),

@@ -119,6 +119,8 @@ fn unopened(error: OpenError, settings: &DoctorSettings) -> Looked {
             looked.integrity.state = CheckState::Warning;
             looked
         }
+        // The error says what may be done.
+        OpenError::Older { .. } => Looked::without(true, Check::failed(INTEGRITY, error.to_string())),
         OpenError::Damaged { .. } | OpenError::Segment(_) => {
             Looked::without(true, Check::failed(INTEGRITY, error.to_string()).hint(restore_hint(settings)))
         }
