@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use barkeeper::{MergeOptions, SealOptions, Store};
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, FixedClock, InstrumentId, Interval, OnConflict, SeriesKey,
+    AdjustmentTag, Bar, BarRun, Batch, FixedClock, InstrumentId, Interval, MarketTrade, OnConflict,
+    Operation, SeriesKey, Tick,
 };
 use tempfile::TempDir;
 
@@ -66,6 +67,23 @@ impl Past {
         let born = runs.iter().map(|(series, bars)| BarRun::new(*series, bars.clone()).unwrap()).collect();
         self.store.import_bars(born, Vec::new(), OnConflict::Replace).unwrap();
         self.model.import(runs, OnConflict::Replace, now).unwrap();
+    }
+
+    /// Imports ticks and market trades; what differs is replaced.
+    pub fn import_events(
+        &mut self,
+        ticks: Vec<(InstrumentId, Tick)>,
+        trades: Vec<(InstrumentId, MarketTrade)>,
+    ) {
+        let on_conflict = OnConflict::Replace;
+        let now = turn(&self.clock, 3);
+        self.store.import_ticks(ticks.clone(), Vec::new(), on_conflict).unwrap();
+        self.model.apply(&Batch::new().with(Operation::PutTicks { ticks, on_conflict }), now).unwrap();
+        let now = turn(&self.clock, 3);
+        self.store.import_market_trades(trades.clone(), Vec::new(), on_conflict).unwrap();
+        self.model
+            .apply(&Batch::new().with(Operation::PutMarketTrades { trades, on_conflict }), now)
+            .unwrap();
     }
 
     /// Commits, seals and imports: hot and sealed rows, corrections and removals over each other.

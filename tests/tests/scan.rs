@@ -12,20 +12,26 @@
 use std::collections::BTreeSet;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampNanosecondType};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampNanosecondType,
+};
 use arrow_array::{Array, RecordBatch, StringArray};
-use barkeeper::{ReadError, ScanOrder, ScanRequest, Snapshot};
-use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradeKind, scaled};
+use arrow_schema::DataType;
+use barkeeper::{ReadError, ScanOrder, ScanRequest, ScanTable, Snapshot};
+use barkeeper_records::{
+    AdjustmentTag, Bar, InstrumentId, Interval, MarketEvent, MarketTrade, Tick, Timestamp, TradeKind, scaled,
+};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::Model;
 use barkeeper_tests::past::Past;
 use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
+use barkeeper_tests::streams::Rows;
 
 /// What is asked for, as the model reads it.
 #[derive(Debug, Clone)]
 struct Question {
-    kind: (Interval, AdjustmentTag),
+    table: ScanTable,
     instruments: Option<BTreeSet<InstrumentId>>,
     prefix: Option<String>,
     from: Timestamp,
@@ -37,22 +43,34 @@ struct Question {
     unit_rows: Option<u64>,
 }
 
-const COLUMNS: [&str; 10] = [
-    "instrument",
-    "ts",
-    "trading_day",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "turnover",
-    "open_interest",
-];
+/// The columns of a table.
+fn columns_of(table: ScanTable) -> Vec<&'static str> {
+    let events = ["instrument", "ts", "sequence", "trading_day"];
+    match table {
+        ScanTable::Ticks => [&events, Tick::NUMBERS].concat(),
+        ScanTable::MarketTrades => [&events, MarketTrade::NUMBERS, &["side", "aggregated"]].concat(),
+        _ => [&["instrument", "ts", "trading_day"], Bar::NUMBERS.as_slice()].concat(),
+    }
+}
+
+/// A row of the model: its key, and its columns as text.
+struct Expected {
+    instrument: InstrumentId,
+    ts: Timestamp,
+    sequence: u64,
+    cells: Vec<String>,
+}
 
 impl Question {
     fn random(rng: &mut Rng, market: &Market) -> Self {
-        let kind = *rng.pick(&market.kinds);
+        let table = match rng.below(10) {
+            0..5 => {
+                let (interval, adjustment) = *rng.pick(&market.kinds);
+                ScanTable::Bars { interval, adjustment }
+            }
+            5..8 => ScanTable::Ticks,
+            _ => ScanTable::MarketTrades,
+        };
         let mut instruments = None;
         let mut prefix = None;
         match rng.below(4) {
@@ -82,13 +100,10 @@ impl Question {
                 to = Timestamp::from_nanos(from.nanos() + rng.below(9) as i64 * 86_400_000_000_000);
             }
         }
-        let columns = if rng.chance(30) {
-            COLUMNS.to_vec()
-        } else {
-            (0..rng.below(6)).map(|_| *rng.pick(&COLUMNS)).collect()
-        };
+        let all = columns_of(table);
+        let columns = if rng.chance(30) { all } else { (0..rng.below(6)).map(|_| *rng.pick(&all)).collect() };
         Self {
-            kind,
+            table,
             instruments,
             prefix,
             from,
@@ -101,8 +116,30 @@ impl Question {
         }
     }
 
+    /// All rows of a table.
+    fn all(table: ScanTable, order: ScanOrder) -> Self {
+        Self {
+            table,
+            instruments: None,
+            prefix: None,
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            columns: columns_of(table),
+            order,
+            batch_rows: 50,
+            threads: 1,
+            unit_rows: None,
+        }
+    }
+
     fn request(&self) -> ScanRequest {
-        let mut request = ScanRequest::bars(self.kind.0, self.kind.1)
+        let mut request = match self.table {
+            ScanTable::Bars { interval, adjustment } => ScanRequest::bars(interval, adjustment),
+            ScanTable::Ticks => ScanRequest::ticks(),
+            ScanTable::MarketTrades => ScanRequest::market_trades(),
+            other => panic!("{other:?} is asked elsewhere"),
+        };
+        request = request
             .from(self.from)
             .to(self.to)
             .columns(self.columns.iter().copied())
@@ -121,22 +158,58 @@ impl Question {
         request
     }
 
+    fn wants(&self, instrument: &InstrumentId, ts: Timestamp) -> bool {
+        self.from <= ts
+            && ts <= self.to
+            && self.instruments.as_ref().is_none_or(|list| list.contains(instrument))
+            && self.prefix.as_ref().is_none_or(|prefix| instrument.as_str().starts_with(prefix))
+    }
+
     /// The rows of the model, as text.
     fn answer(&self, model: &Model) -> Vec<Vec<String>> {
-        let mut rows = Vec::new();
-        for (series, bars) in &model.bars {
-            let wanted = (series.interval, series.adjustment) == self.kind
-                && self.instruments.as_ref().is_none_or(|list| list.contains(&series.instrument))
-                && self.prefix.as_ref().is_none_or(|prefix| series.instrument.as_str().starts_with(prefix));
-            if wanted && self.from <= self.to {
-                rows.extend(bars.range(self.from..=self.to).map(|(_, (bar, _))| (series.instrument, *bar)));
+        let mut rows = match self.table {
+            ScanTable::Ticks => self.events(&model.streams.ticks, |_| Vec::new()),
+            ScanTable::MarketTrades => self.events(&model.streams.market_trades, |trade| {
+                vec![trade.side.to_string(), trade.aggregated.to_string()]
+            }),
+            ScanTable::Bars { interval, adjustment } => {
+                let kind = (interval, adjustment);
+                let series = model.bars.iter().filter(|(one, _)| (one.interval, one.adjustment) == kind);
+                let bars = series.flat_map(|(one, bars)| bars.values().map(|(bar, _)| (one.instrument, bar)));
+                bars.filter(|(instrument, bar)| self.wants(instrument, bar.ts))
+                    .map(|(instrument, bar)| {
+                        let day = bar.trading_day.days().to_string();
+                        let mut cells = vec![instrument.to_string(), bar.ts.nanos().to_string(), day];
+                        cells.extend(bar.numbers().map(bits));
+                        Expected { instrument, ts: bar.ts, sequence: 0, cells }
+                    })
+                    .collect()
             }
-        }
+            other => panic!("{other:?} is asked elsewhere"),
+        };
         if self.order == ScanOrder::Time {
-            rows.sort_by_key(|(instrument, bar)| (bar.ts, *instrument));
+            rows.sort_by_key(|row| (row.ts, row.instrument, row.sequence));
         }
-        rows.iter()
-            .map(|(instrument, bar)| self.columns.iter().map(|name| cell(instrument, bar, name)).collect())
+        let all = columns_of(self.table);
+        let places: Vec<usize> =
+            self.columns.iter().map(|name| all.iter().position(|one| one == name).unwrap()).collect();
+        rows.iter().map(|row| places.iter().map(|place| row.cells[*place].clone()).collect()).collect()
+    }
+
+    fn events<T: MarketEvent>(&self, rows: &Rows<T>, extra: impl Fn(&T) -> Vec<String>) -> Vec<Expected> {
+        let wanted = rows.iter().filter(|((instrument, place), _)| self.wants(instrument, place.ts));
+        wanted
+            .map(|((instrument, place), (event, _))| {
+                let mut cells = vec![
+                    instrument.to_string(),
+                    place.ts.nanos().to_string(),
+                    place.sequence.to_string(),
+                    event.trading_day().days().to_string(),
+                ];
+                cells.extend((0..T::NUMBERS.len()).map(|number| bits(event.number(number))));
+                cells.extend(extra(event));
+                Expected { instrument: *instrument, ts: place.ts, sequence: place.sequence, cells }
+            })
             .collect()
     }
 }
@@ -145,27 +218,23 @@ fn bits(number: f64) -> String {
     format!("{number} {:x}", number.to_bits())
 }
 
-fn cell(instrument: &InstrumentId, bar: &Bar, column: &str) -> String {
-    match column {
-        "instrument" => instrument.to_string(),
-        "ts" => bar.ts.nanos().to_string(),
-        "trading_day" => bar.trading_day.days().to_string(),
-        name => bits(bar.numbers()[Bar::NUMBERS.iter().position(|one| *one == name).unwrap()]),
-    }
-}
-
 fn shown(batch: &RecordBatch) -> Vec<Vec<String>> {
     let schema = batch.schema();
     let value = |place: usize, row: usize| {
         let column = batch.column(place);
-        match schema.field(place).name().as_str() {
-            "instrument" => {
+        match schema.field(place).data_type() {
+            DataType::Dictionary(..) => {
                 let names = column.as_dictionary::<Int32Type>();
                 let values = names.values().as_any().downcast_ref::<StringArray>().unwrap();
                 values.value(names.key(row).unwrap()).to_owned()
             }
-            "ts" => column.as_primitive::<TimestampNanosecondType>().value(row).to_string(),
-            "trading_day" => column.as_primitive::<Date32Type>().value(row).to_string(),
+            DataType::Timestamp(..) => {
+                column.as_primitive::<TimestampNanosecondType>().value(row).to_string()
+            }
+            DataType::Date32 => column.as_primitive::<Date32Type>().value(row).to_string(),
+            DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+            DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
+            DataType::Boolean => column.as_boolean().value(row).to_string(),
             _ => bits(column.as_primitive::<Float64Type>().value(row)),
         }
     };
@@ -245,17 +314,12 @@ fn imported_segments_overlap_and_are_scanned_on_both_axes() {
             }
             // All rows, whatever was drawn.
             for order in [ScanOrder::Instrument, ScanOrder::Time] {
+                let table = ScanTable::Bars { interval, adjustment: AdjustmentTag::Raw };
                 let question = Question {
-                    kind: (interval, AdjustmentTag::Raw),
-                    instruments: None,
-                    prefix: None,
-                    from: Timestamp::MIN,
-                    to: Timestamp::MAX,
-                    columns: COLUMNS.to_vec(),
-                    order,
                     batch_rows: 10_000,
                     threads: 2,
                     unit_rows: Some(3_000),
+                    ..Question::all(table, order)
                 };
                 assert!(ask(&snapshot, &world.model, &question) > 20_000);
             }
@@ -274,18 +338,8 @@ fn a_scan_outlives_its_snapshot_and_what_is_written_meanwhile() {
         let snapshot = world.store.snapshot().unwrap();
         snapshot.scan(&request).unwrap()
     };
-    let question = Question {
-        kind: (Interval::DAY, AdjustmentTag::Raw),
-        instruments: None,
-        prefix: None,
-        from: Timestamp::MIN,
-        to: Timestamp::MAX,
-        columns: COLUMNS.to_vec(),
-        order: ScanOrder::Instrument,
-        batch_rows: 50,
-        threads: 1,
-        unit_rows: None,
-    };
+    let table = ScanTable::Bars { interval: Interval::DAY, adjustment: AdjustmentTag::Raw };
+    let question = Question::all(table, ScanOrder::Instrument);
     let (lsn, expected) = (world.model.lsn, question.answer(&world.model));
     world.live(&mut rng, 40);
     // Its files leave their places while it reads them.
@@ -295,6 +349,56 @@ fn a_scan_outlives_its_snapshot_and_what_is_written_meanwhile() {
     let rows: Vec<_> = scan.flat_map(|batch| shown(&batch.unwrap())).collect();
     assert_eq!(rows, expected);
     assert!(world.dir.path().exists());
+}
+
+#[test]
+fn streams_larger_than_a_page_are_scanned_from_the_pages_that_may_hold_a_time() {
+    let mut world = Past::new(Market::new(6));
+    let start = Market::day(3).label().nanos() + 5_400_000_000_000;
+    let tick = |number: i64| Tick {
+        ts: Timestamp::from_nanos(start + number / 2 * 500_000_000),
+        sequence: (number % 2) as u64,
+        trading_day: Market::day(3),
+        last: number as f64 / 100.0,
+        ..Tick::default()
+    };
+    let trade = |number: i64| MarketTrade {
+        ts: Timestamp::from_nanos(start + number / 3 * 1_000_000),
+        sequence: number as u64,
+        trading_day: Market::day(3),
+        price: number as f64 / 10.0,
+        side: barkeeper_records::Side::ALL[usize::try_from(number % 3).unwrap()],
+        aggregated: number % 2 == 0,
+        ..MarketTrade::default()
+    };
+    let instruments = world.market.instruments.clone();
+    let each = |instrument: &InstrumentId| (0..9_000).map(|number| (*instrument, number)).collect::<Vec<_>>();
+    let rows: Vec<_> = instruments.iter().flat_map(each).collect();
+    world.import_events(
+        rows.iter().map(|(instrument, number)| (*instrument, tick(*number))).collect(),
+        rows.iter().map(|(instrument, number)| (*instrument, trade(*number))).collect(),
+    );
+    let mut rng =
+        Rng::new(seed("streams_larger_than_a_page_are_scanned_from_the_pages_that_may_hold_a_time"));
+    // Corrections and removals over what is sealed.
+    world.live(&mut rng, 15);
+    let snapshot = world.store.snapshot().unwrap();
+    for round in 0..60 {
+        let table = if round % 2 == 0 { ScanTable::Ticks } else { ScanTable::MarketTrades };
+        let order = if rng.chance(50) { ScanOrder::Time } else { ScanOrder::Instrument };
+        let from = start + rng.below(2_200) as i64 * 1_000_000_000;
+        let to = from + *rng.pick(&[0, 999_999, 3_000_000_000, 700_000_000_000]);
+        let question = Question {
+            from: if round < 2 { Timestamp::MIN } else { Timestamp::from_nanos(from) },
+            to: if round < 2 { Timestamp::MAX } else { Timestamp::from_nanos(to) },
+            batch_rows: 7_000,
+            threads: rng.within(1, 3),
+            unit_rows: Some(*rng.pick(&[500, 4_000, 60_000])),
+            ..Question::all(table, order)
+        };
+        let found = ask(&snapshot, &world.model, &question);
+        assert!(round >= 2 || found > 10_000, "{found} rows of {table:?}");
+    }
 }
 
 #[test]
@@ -369,6 +473,9 @@ fn a_column_that_is_none_is_named_with_those_there_are() {
     assert!(matches!(&error, ReadError::Column { name, .. } if name == "price"), "{error:?}");
     assert!(error.to_string().contains("instrument, ts, trading_day, open"), "{error}");
     assert!(snapshot.scan(&ScanRequest::trades().columns(["close"])).is_err());
+    let error = snapshot.scan(&ScanRequest::market_trades().columns(["bid_price_1"])).unwrap_err();
+    assert!(error.to_string().contains("turnover, side, aggregated"), "{error}");
+    assert_eq!(snapshot.scan(&ScanRequest::ticks()).unwrap().count(), 0);
     assert_eq!(snapshot.scan(&ScanRequest::trades()).unwrap().count(), 0);
     let none = ScanRequest::bars(Interval::DAY, AdjustmentTag::Raw);
     assert_eq!(snapshot.scan(&none).unwrap().count(), 0);

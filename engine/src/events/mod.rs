@@ -8,6 +8,7 @@ mod delete;
 mod feed;
 mod files;
 mod import;
+mod merge;
 mod read;
 mod seal;
 mod snapshot;
@@ -27,7 +28,8 @@ use crate::manifest::SegmentCache;
 pub(crate) use feed::{EventRange, bucket_rows, range_rows, row_of_key, row_of_values};
 pub(crate) use files::{event_files, publish_events};
 pub(crate) use import::{EventImportPlan, import_events};
-pub(crate) use seal::seal_events;
+pub(crate) use merge::merge_events;
+pub(crate) use seal::{has_old_events, seal_events};
 pub use stats::EventSummary;
 pub(crate) use write::check_size;
 
@@ -98,6 +100,6 @@ pub(crate) type ChangedStreams = Mutex<HashMap<(Table, InstrumentId), Lsn>>;
 const SLAB_NS: i64 = 60_000_000_000;
 
 /// The start of the slab in which an instant lies.
-const fn slab_of(ts: Timestamp) -> Timestamp {
+pub(crate) const fn slab_of(ts: Timestamp) -> Timestamp {
     Timestamp::from_nanos(ts.nanos().div_euclid(SLAB_NS).saturating_mul(SLAB_NS))
 }

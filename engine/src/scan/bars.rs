@@ -1,273 +1,163 @@
-//! Scans of bars: a plan cut into units of work, each read by a thread and given out in batches.
+//! Bars as a scan reads them.
 
-use std::ops::Range;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use barkeeper_records::{AdjustmentTag, Interval};
+use arrow_array::ArrayRef;
+use arrow_schema::{DataType, Field};
+use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, SeriesKey, Timestamp};
+use barkeeper_storage::{ChunkView, RowFile, SegmentEntry, VersionedBar, keys};
 
-use super::block::{Block, Part, Sheaf};
-use super::plan::{BarPlan, Way};
-use super::pool::Pool;
-use super::request::ScanRequest;
-use crate::error::{ReadResult, scan_error};
+use super::dataset::{Cell, Dataset, Removed, Stream, first_fields};
+use super::hot::Found;
+use super::request::{Instruments, ScanRequest};
+use crate::error::{ReadResult, missing};
+use crate::merge::read_tombstone;
+use crate::ops_bars::delta_row;
 use crate::snapshot::Snapshot;
+use crate::tables::Tab;
+use crate::view::View;
 
-/// Rows that a unit of work aims at.
-const UNIT_ROWS: u64 = 131_072;
-/// Bytes of the rows of a window that is sorted by time, about. One window is in memory at a time: two of
-/// half the size would each decode the same pages again.
-const WINDOW_BYTES: u64 = 128 * 1024 * 1024;
-/// Steps of time by which windows are cut.
-const STEPS: usize = 16_384;
+/// The place of the first number.
+const NUMBERS: usize = 3;
 
-/// A scan of bars.
-pub(super) struct BarScan {
-    plan: Arc<BarPlan>,
-    pool: Pool<Sheaf>,
-    open: Option<(Sheaf, usize)>,
-    batch_rows: usize,
+/// Bars of one interval and adjustment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bars {
+    pub(super) interval: Interval,
+    pub(super) adjustment: AdjustmentTag,
 }
 
-impl BarScan {
-    pub(super) fn new(
-        snapshot: &Snapshot,
-        kind: (Interval, AdjustmentTag),
-        request: &ScanRequest,
-    ) -> ReadResult<Self> {
-        let plan = Arc::new(BarPlan::new(snapshot, kind, request)?);
-        let units = plan.units(request);
-        let (count, inner, shared) = (units.len(), request.threads, plan.clone());
-        // A window is large and read by several threads itself, so none is read ahead.
-        let (threads, ahead) = match plan.way {
-            _ if inner <= 1 => (0, 1),
-            Way::Windows | Way::Regrouped => (0, 1),
-            Way::Series | Way::Days => (if count > 1 { inner } else { 0 }, inner * 2),
+impl Bars {
+    const fn series(self, instrument: InstrumentId) -> SeriesKey {
+        SeriesKey { interval: self.interval, adjustment: self.adjustment, instrument }
+    }
+
+    fn slabs(self, snapshot: &Snapshot, found: &mut Found<'_>) -> ReadResult<()> {
+        let request = found.request();
+        let from = keys::slab(self.interval, self.adjustment, request.from);
+        let to = keys::after_prefix(&keys::slab(self.interval, self.adjustment, request.to));
+        snapshot.view().scan(Tab::Slabs, &from, &to, false, &mut |key, value| {
+            let (_, _, ts, first) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
+            if request.instruments.reaches(&first) {
+                for row in ChunkView::read(key, ts, value)?.rows() {
+                    let (instrument, bar) = row?;
+                    offer(found, instrument, &bar);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn delta(self, snapshot: &Snapshot, found: &mut Found<'_>) -> ReadResult<()> {
+        let request = found.request();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            let (series, row) = delta_row(key, value)?;
+            offer(found, series.instrument, &row);
+            Ok(ControlFlow::Continue(()))
         };
-        let work = move |number: usize| {
-            let unit = units.get(number).ok_or_else(|| scan_error("a unit of work is missing"))?;
-            shared.sheaf(unit, inner)
-        };
-        let pool = Pool::new(count, threads, ahead, Arc::new(work));
-        Ok(Self { plan, pool, open: None, batch_rows: request.batch_rows })
-    }
-
-    pub(super) fn schema(&self) -> &SchemaRef {
-        self.plan.schema()
-    }
-
-    fn advance(&mut self) -> ReadResult<Option<RecordBatch>> {
-        loop {
-            if let Some((sheaf, at)) = &mut self.open {
-                let rows = *at..at.saturating_add(self.batch_rows).min(sheaf.rows());
-                if !rows.is_empty() {
-                    *at = rows.end;
-                    return sheaf.batch(&self.plan, rows).map(Some);
-                }
+        if let Instruments::List(list) = &request.instruments {
+            for instrument in list {
+                let series = self.series(*instrument);
+                let to = keys::after_prefix(&keys::bar(&series, request.to));
+                let from = keys::bar(&series, request.from);
+                snapshot.view().scan(Tab::Delta, &from, &to, false, &mut visit)?;
             }
-            self.open = None;
-            match self.pool.next() {
-                Some(sheaf) => self.open = Some((sheaf?, 0)),
-                None => return Ok(None),
-            }
+            return Ok(());
         }
+        let all = keys::bars_of(self.interval, self.adjustment);
+        snapshot.view().scan_prefix(Tab::Delta, &all, &mut visit)
     }
 }
 
-impl Iterator for BarScan {
-    type Item = ReadResult<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
-    }
+fn offer(found: &mut Found<'_>, instrument: InstrumentId, row: &VersionedBar) {
+    let bar = &row.bar;
+    let values = bar.numbers();
+    let number = |place: usize| place.checked_sub(NUMBERS).and_then(|place| values.get(place)).copied();
+    found.offer(instrument, (bar.ts, 0), row.version, |place| match number(place) {
+        Some(number) => Cell::Number(number),
+        None => Cell::Day(bar.trading_day.days()),
+    });
 }
 
-impl BarPlan {
-    fn units(&self, request: &ScanRequest) -> Vec<Part> {
-        let unit_rows = request.unit_rows.unwrap_or(UNIT_ROWS);
-        let (from, to) = (self.from, self.to);
-        let all = 0..i64::try_from(self.instruments).unwrap_or(i64::MAX);
-        if self.instruments == 0 {
-            return Vec::new();
-        }
-        match self.way {
-            Way::Series => {
-                let mut units = Vec::new();
-                for keys in self.key_ranges(&all, from, to, unit_rows) {
-                    if self.rows_about(&keys, from, to) > unit_rows * 4 {
-                        let windows = self.windows(&keys, unit_rows);
-                        units.extend(windows.into_iter().map(|(from, to)| Part {
-                            groups: keys.clone(),
-                            from,
-                            to,
-                        }));
-                    } else {
-                        units.push(Part { groups: keys, from, to });
-                    }
-                }
-                units
-            }
-            Way::Windows => {
-                let bytes = WINDOW_BYTES / request.share.max(1);
-                let rows = bytes / (20 + 8 * self.plain.len() as u64);
-                let rows = request.unit_rows.unwrap_or(rows);
-                let windows = self.windows(&all, rows);
-                windows.into_iter().map(|(from, to)| Part { groups: all.clone(), from, to }).collect()
-            }
-            Way::Days => self.day_ranges(unit_rows),
-            Way::Regrouped => vec![Part { groups: from..to.saturating_add(1), from, to }],
-        }
+impl Dataset for Bars {
+    fn dataset(&self) -> barkeeper_storage::Dataset {
+        barkeeper_storage::Dataset::Bars { interval: self.interval, adjustment: self.adjustment }
     }
 
-    /// Reads a unit; `threads` may help with a window.
-    fn sheaf(&self, unit: &Part, threads: usize) -> ReadResult<Sheaf> {
-        match self.way {
-            Way::Series | Way::Days => Ok(Sheaf::plain(self.read(unit, self.with_ts)?)),
-            Way::Regrouped => Ok(Sheaf::by_key(self.read(unit, self.with_ts)?)),
-            Way::Windows => {
-                let parts = self.key_ranges(&unit.groups, unit.from, unit.to, UNIT_ROWS / 2);
-                let part = |keys: &Range<i64>| Part { groups: keys.clone(), from: unit.from, to: unit.to };
-                let read = |keys: &Range<i64>| self.read(&part(keys), true);
-                if threads <= 1 || parts.len() < 2 {
-                    return Ok(Sheaf::by_time(parts.iter().map(read).collect::<ReadResult<_>>()?));
-                }
-                let next = AtomicUsize::new(0);
-                let take = || {
-                    let mut found: Vec<(usize, ReadResult<Block>)> = Vec::new();
-                    while let Some((number, keys)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                        .and_then(|number| Some((number, parts.get(number)?)))
-                    {
-                        found.push((number, read(keys)));
-                    }
-                    found
-                };
+    fn fields(&self) -> Vec<Field> {
+        let mut fields = first_fields().to_vec();
+        fields.push(Field::new("trading_day", DataType::Date32, false));
+        fields.extend(Bar::NUMBERS.map(|name| Field::new(name, DataType::Float64, false)));
+        fields
+    }
+
+    fn is_sequenced(&self) -> bool {
+        false
+    }
+
+    fn has_days(&self) -> bool {
+        self.interval.is_daily_or_longer()
+    }
+
+    fn streams(&self, snapshot: &Snapshot, wanted: &Instruments) -> ReadResult<Vec<Stream>> {
+        let series = match wanted {
+            Instruments::List(list) if list.len() < 256 => {
                 let mut found = Vec::new();
-                std::thread::scope(|scope| -> ReadResult<()> {
-                    let helpers: Vec<_> = (1..threads.min(parts.len())).map(|_| scope.spawn(take)).collect();
-                    found.extend(take());
-                    for helper in helpers {
-                        let others = helper.join();
-                        found.extend(others.map_err(|_| scan_error("a part of a segment does not decode"))?);
-                    }
-                    Ok(())
-                })?;
-                found.sort_by_key(|(number, _)| *number);
-                Ok(Sheaf::by_time(found.into_iter().map(|(_, block)| block).collect::<ReadResult<_>>()?))
-            }
-        }
-    }
-
-    /// Cuts places of instruments so that about so many rows are decoded for each range.
-    fn key_ranges(&self, keys: &Range<i64>, from: i64, to: i64, rows: u64) -> Vec<Range<i64>> {
-        let count = usize::try_from(keys.end - keys.start).unwrap_or(0);
-        let mut sums = vec![0_u64; count];
-        let mut add = |key: i64, rows: u64| {
-            let place = usize::try_from(key - keys.start).ok();
-            if let Some(sum) = place.and_then(|place| sums.get_mut(place)) {
-                *sum += rows;
-            }
-        };
-        for cold in &self.cold {
-            for (key, run) in cold.runs_of(keys) {
-                add(*key, Self::decoded_between(run, from, to));
-            }
-        }
-        for (key, hot) in self.hot.groups_of(keys.start, keys.end) {
-            add(*key, hot.len() as u64);
-        }
-        let mut ranges = Vec::new();
-        let (mut start, mut sum) = (keys.start, 0);
-        for (key, one) in keys.clone().zip(sums) {
-            if sum > 0 && sum + one > rows {
-                ranges.push(start..key);
-                (start, sum) = (key, 0);
-            }
-            sum += one;
-        }
-        if start < keys.end {
-            ranges.push(start..keys.end);
-        }
-        ranges
-    }
-
-    fn rows_about(&self, keys: &Range<i64>, from: i64, to: i64) -> u64 {
-        let cold = self.cold.iter().flat_map(|cold| cold.runs_of(keys));
-        let cold: u64 = cold.map(|(_, run)| Self::decoded_between(run, from, to)).sum();
-        let hot: usize = self.hot.groups_of(keys.start, keys.end).iter().map(|(_, rows)| rows.len()).sum();
-        cold + hot as u64
-    }
-
-    /// Cuts the whole time so that about so many rows of these instruments lie in each window.
-    fn windows(&self, keys: &Range<i64>, rows: u64) -> Vec<(i64, i64)> {
-        let span = self.to.saturating_sub(self.from).unsigned_abs();
-        let step = i64::try_from(span / STEPS as u64 + 1).unwrap_or(i64::MAX);
-        // Rows begin to flow at one step and end at another; what flows between is counted evenly.
-        let mut flow = vec![0.0_f64; STEPS + 2];
-        let place = |ts: i64| {
-            let steps = ts.clamp(self.from, self.to).saturating_sub(self.from) / step;
-            usize::try_from(steps).unwrap_or(STEPS).min(STEPS)
-        };
-        let mut add = |first: i64, last: i64, rows: f64| {
-            let (start, end) = (place(first), place(last) + 1);
-            let each = rows / (end - start) as f64;
-            if let Some(slot) = flow.get_mut(start) {
-                *slot += each;
-            }
-            if let Some(slot) = flow.get_mut(end) {
-                *slot -= each;
-            }
-        };
-        for cold in &self.cold {
-            for (_, run) in cold.runs_of(keys) {
-                for page in cold.segment.pages_of(run) {
-                    if page.last >= self.from && page.first <= self.to {
-                        add(page.first, page.last, (page.end - page.start) as f64);
-                    }
+                for instrument in list {
+                    found.extend(snapshot.series(&self.series(*instrument))?);
                 }
+                found
             }
-        }
-        for (_, hot) in self.hot.groups_of(keys.start, keys.end) {
-            for ts in self.hot.ts.get(hot.clone()).unwrap_or_default() {
-                add(*ts, *ts, 1.0);
-            }
-        }
-        let mut windows = Vec::new();
-        let (mut start, mut sum, mut now) = (self.from, 0.0, 0.0);
-        for (number, change) in (0_i64..).zip(&flow) {
-            now += change;
-            let begin = self.from.saturating_add(number.saturating_mul(step));
-            if sum > 0.5 && sum + now > rows as f64 && begin > start && begin <= self.to {
-                windows.push((start, begin - 1));
-                (start, sum) = (begin, 0.0);
-            }
-            sum += now;
-        }
-        windows.push((start, self.to));
-        windows
+            _ => snapshot.all_series(Some(self.interval), Some(self.adjustment))?,
+        };
+        let stream = |one: &crate::report::SeriesSummary| Stream {
+            instrument: one.series.instrument,
+            first: one.first,
+            last: one.last,
+        };
+        Ok(series.iter().map(stream).collect())
     }
 
-    /// Cuts the day axis between two `ts`.
-    fn day_ranges(&self, unit_rows: u64) -> Vec<Part> {
-        let mut counts: Vec<(i64, u64)> = Vec::new();
-        for cold in &self.cold {
-            counts.extend(cold.runs().iter().map(|(ts, run)| (*ts, u64::from(run.rows))));
-        }
-        counts.extend(self.hot.groups.iter().map(|(ts, rows)| (*ts, rows.len() as u64)));
-        counts.sort_unstable();
-        let mut parts = Vec::new();
-        let (mut start, mut sum) = (self.from, 0);
-        for day in counts.chunk_by(|a, b| a.0 == b.0) {
-            let (ts, rows) =
-                (day.first().map_or(self.to, |one| one.0), day.iter().map(|one| one.1).sum::<u64>());
-            if sum > 0 && sum + rows > unit_rows {
-                parts.push(Part { groups: start..ts, from: start, to: ts - 1 });
-                (start, sum) = (ts, 0);
+    fn open(&self, snapshot: &Snapshot, entry: &SegmentEntry) -> ReadResult<Arc<dyn RowFile>> {
+        Ok(snapshot.inner().segments.segment(snapshot.view(), entry)?)
+    }
+
+    fn hot(&self, snapshot: &Snapshot, found: &mut Found<'_>) -> ReadResult<()> {
+        self.slabs(snapshot, found)?;
+        self.delta(snapshot, found)
+    }
+
+    fn removed(
+        &self,
+        snapshot: &Snapshot,
+        request: &ScanRequest,
+        place_of: &dyn Fn(&InstrumentId) -> Option<i64>,
+        (from, to): (Timestamp, Timestamp),
+    ) -> ReadResult<Removed> {
+        let mut removed = Removed::default();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            let tombstone = read_tombstone(key, value)?;
+            if let (true, Some(place)) =
+                (tombstone.from <= to && tombstone.to > from, place_of(&tombstone.series.instrument))
+            {
+                removed.ranges.entry(place).or_default().push(tombstone);
             }
-            sum += rows;
+            Ok(ControlFlow::Continue(()))
+        };
+        if let Instruments::List(list) = &request.instruments {
+            for instrument in list {
+                let prefix = keys::series(&self.series(*instrument));
+                snapshot.view().scan_prefix(Tab::Tombstones, &prefix, &mut visit)?;
+            }
+        } else {
+            let all = keys::bars_of(self.interval, self.adjustment);
+            snapshot.view().scan_prefix(Tab::Tombstones, &all, &mut visit)?;
         }
-        parts.push(Part { groups: start..self.to.saturating_add(1), from: start, to: self.to });
-        parts
+        Ok(removed)
+    }
+
+    fn coded(&self, _: usize, _: &[u8]) -> Option<ArrayRef> {
+        None
     }
 }

@@ -1,32 +1,25 @@
-//! `Block`: bars of a stretch of instruments, or of a stretch of time, from every tier, merged.
+//! `Block`: rows of a stretch of instruments, or of a stretch of time, from every tier, merged.
 //!
 //! Rows of one instrument (on the day axis: of one `ts`) are a *group*. A group of which one source
 //! speaks, or several one after the other, is copied piece by piece as it was decoded; where sources
-//! overlap or bars were removed, its rows are merged one by one, the highest version winning.
+//! overlap or rows were removed, its rows are merged one by one, the highest version winning.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, new_empty_array};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use barkeeper_records::Timestamp;
 use barkeeper_storage::Axis;
 
-use super::hot::Plain;
-use super::plan::{BarPlan, Cold};
+use super::dataset::{INSTRUMENT, SEQUENCE, TS};
+use super::plan::{Cold, Plan};
 use crate::error::{ReadResult, scan_error};
 
 /// Rows between two wanted ranges of a file that are decoded along with them.
 const GAP_ROWS: u64 = 512;
-/// Places of the columns in [`barkeeper_storage::Segment::read_batch`].
-const INSTRUMENT: usize = 0;
-const TS: usize = 1;
-const DAY: usize = 2;
-const NUMBERS: usize = 3;
-const VERSION: usize = 10;
-
 /// Merged rows: places of instruments in the dictionary, `ts` where it was asked for, and the columns
 /// that are copied as they stand.
 #[derive(Debug, Default)]
@@ -68,6 +61,7 @@ struct Source<'a> {
     columns: Cow<'a, [ArrayRef]>,
     keys: Cow<'a, [i32]>,
     ts: Cow<'a, [i64]>,
+    sequences: Cow<'a, [i64]>,
     versions: Cow<'a, [u64]>,
 }
 
@@ -79,11 +73,15 @@ struct Piece {
     rows: usize,
 }
 
+/// A row of a group that is merged: its `ts` and sequence, on the day axis its instrument; the highest
+/// version first; and where it was decoded.
+type Candidate = ((i64, i64), std::cmp::Reverse<u64>, usize, usize);
+
 fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-impl BarPlan {
+impl Plan {
     /// Reads and merges a part. `ts` is filled where `with_ts` says so.
     pub(super) fn read(&self, part: &Part, with_ts: bool) -> ReadResult<Block> {
         let mut spans = self.spans(part);
@@ -135,7 +133,7 @@ impl BarPlan {
                 }
                 let (from, to) = (Timestamp::from_nanos(part.from), Timestamp::from_nanos(part.to));
                 let whole = run.start..run.start + u64::from(run.rows);
-                let rows = if by_day { whole } else { cold.segment.narrow(run, from, to) };
+                let rows = if by_day { whole } else { cold.file.narrow(run, from, to) };
                 if !rows.is_empty() {
                     spans.push(span(*group, Some(number), rows, run.first, run.last));
                 }
@@ -212,8 +210,8 @@ impl BarPlan {
                 }
             }
             ranges.extend(open.map(|(range, _)| range));
-            for rows in ranges {
-                sources.push(self.decode_range(cold, rows, needs_ts, versions)?);
+            if !ranges.is_empty() {
+                sources.extend(self.decode_ranges(cold, &ranges, needs_ts, versions)?);
             }
         }
         for span in spans.iter_mut().filter(|span| span.cold.is_none()) {
@@ -224,52 +222,58 @@ impl BarPlan {
             columns: Cow::Borrowed(&self.hot.columns),
             keys: Cow::Borrowed(&self.hot.keys),
             ts: Cow::Borrowed(&self.hot.ts),
+            sequences: Cow::Borrowed(&self.hot.sequences),
             versions: Cow::Borrowed(&self.hot.versions),
         });
         Ok(sources)
     }
 
-    fn decode_range(
+    /// Decodes ranges of rows of a file; `versions` says whether rows will be merged one by one.
+    fn decode_ranges(
         &self,
         cold: &Cold,
-        rows: Range<u64>,
+        rows: &[Range<u64>],
         ts: bool,
         versions: bool,
-    ) -> ReadResult<Source<'static>> {
+    ) -> ReadResult<Vec<Source<'static>>> {
         let by_day = self.axis == Axis::Day;
-        let mut places: Vec<usize> = self
-            .plain
-            .iter()
-            .map(|plain| match plain {
-                Plain::Day => DAY,
-                Plain::Number(place) => NUMBERS + place,
-            })
-            .collect();
-        let plain = places.len();
+        let sequences = versions && self.sequenced;
+        let mut places = self.plain.clone();
         places.extend(by_day.then_some(INSTRUMENT));
         places.extend(ts.then_some(TS));
-        places.extend(versions.then_some(VERSION));
-        let batch = cold.segment.read_batch(rows, &places)?;
-        let (columns, others) = batch.columns().split_at_checked(plain).ok_or_else(|| other_type(TS))?;
-        let mut others = others.iter();
-        let mut source = Source {
-            columns: Cow::Owned(columns.to_vec()),
-            keys: Cow::Borrowed(&[]),
-            ts: Cow::Borrowed(&[]),
-            versions: Cow::Borrowed(&[]),
+        places.extend(sequences.then_some(SEQUENCE));
+        places.extend(versions.then_some(self.fields.len()));
+        let batches = cold.file.read_ranges(rows, &places)?;
+        let source = |batch: RecordBatch| {
+            let (columns, others) =
+                batch.columns().split_at_checked(self.plain.len()).ok_or_else(|| other_type(TS))?;
+            let mut others = others.iter();
+            let mut source = Source {
+                columns: Cow::Owned(columns.to_vec()),
+                keys: Cow::Borrowed(&[]),
+                ts: Cow::Borrowed(&[]),
+                sequences: Cow::Borrowed(&[]),
+                versions: Cow::Borrowed(&[]),
+            };
+            if by_day {
+                source.keys = Cow::Owned(self.keys_of(others.next().ok_or_else(|| other_type(INSTRUMENT))?)?);
+            }
+            if ts {
+                let times = others.next().and_then(|one| one.as_primitive_opt::<TimestampNanosecondType>());
+                source.ts = Cow::Owned(times.ok_or_else(|| other_type(TS))?.values().to_vec());
+            }
+            if sequences {
+                let column = others.next().and_then(|one| one.as_primitive_opt::<Int64Type>());
+                source.sequences = Cow::Owned(column.ok_or_else(|| other_type(SEQUENCE))?.values().to_vec());
+            }
+            if versions {
+                let column = others.next().and_then(|one| one.as_primitive_opt::<UInt64Type>());
+                let column = column.ok_or_else(|| other_type(self.fields.len()))?;
+                source.versions = Cow::Owned(column.values().to_vec());
+            }
+            Ok(source)
         };
-        if by_day {
-            source.keys = Cow::Owned(self.keys_of(others.next().ok_or_else(|| other_type(INSTRUMENT))?)?);
-        }
-        if ts {
-            let times = others.next().and_then(|one| one.as_primitive_opt::<TimestampNanosecondType>());
-            source.ts = Cow::Owned(times.ok_or_else(|| other_type(TS))?.values().to_vec());
-        }
-        if versions {
-            let column = others.next().and_then(|one| one.as_primitive_opt::<UInt64Type>());
-            source.versions = Cow::Owned(column.ok_or_else(|| other_type(VERSION))?.values().to_vec());
-        }
-        Ok(source)
+        batches.into_iter().map(source).collect()
     }
 
     /// The places of instruments in the scan's dictionary; -1 for those that are not wanted.
@@ -289,7 +293,7 @@ fn other_type(place: usize) -> crate::error::ReadError {
 
 /// Puts a block together.
 struct Builder<'a> {
-    plan: &'a BarPlan,
+    plan: &'a Plan,
     part: &'a Part,
     sources: &'a [Source<'a>],
     with_ts: bool,
@@ -344,7 +348,7 @@ impl Builder<'_> {
     /// Takes of each row of a group the content with the highest version, unless it was removed.
     fn merge(&mut self, group: &[Span]) {
         let by_day = self.plan.axis == Axis::Day;
-        let mut rows: Vec<(i64, std::cmp::Reverse<u64>, usize, usize)> = Vec::new();
+        let mut rows: Vec<Candidate> = Vec::new();
         for span in group {
             let Some(source) = self.sources.get(span.source) else { continue };
             for row in span.at..span.at + size(span.rows.end - span.rows.start) {
@@ -354,15 +358,16 @@ impl Builder<'_> {
                 } else {
                     source.ts.get(row).copied().filter(|ts| (self.part.from..=self.part.to).contains(ts))
                 };
-                rows.extend(inner.map(|inner| (inner, version, span.source, row)));
+                let sequence = source.sequences.get(row).copied().unwrap_or_default();
+                rows.extend(inner.map(|inner| ((inner, sequence), version, span.source, row)));
             }
         }
         rows.sort_unstable();
         rows.dedup_by_key(|(inner, _, _, _)| *inner);
         let Some(first) = group.first() else { return };
-        for (inner, version, source, row) in rows {
+        for ((inner, sequence), version, source, row) in rows {
             let (key, ts) = if by_day { (inner, first.group) } else { (first.group, inner) };
-            if self.plan.hides(key, ts, version.0) {
+            if self.plan.hides(key, ts, sequence, version.0) {
                 continue;
             }
             self.block.keys.push(i32::try_from(key).unwrap_or(-1));
@@ -399,10 +404,8 @@ impl Builder<'_> {
         }
         let rows = self.block.keys.len();
         if rows == 0 {
-            return Ok(match self.plan.plain.get(place) {
-                Some(Plain::Day) => new_empty_array(&DataType::Date32),
-                _ => new_empty_array(&DataType::Float64),
-            });
+            let field = self.plan.plain.get(place).and_then(|place| self.plan.fields.get(*place));
+            return Ok(new_empty_array(field.map_or(&DataType::Null, Field::data_type)));
         }
         if self.pieces.len() > rows / 16 {
             let arrays: Vec<&dyn Array> = (0..self.sources.len())
@@ -508,7 +511,7 @@ impl Sheaf {
     }
 
     /// Some of its rows as a batch.
-    pub(super) fn batch(&self, plan: &BarPlan, rows: Range<usize>) -> ReadResult<RecordBatch> {
+    pub(super) fn batch(&self, plan: &Plan, rows: Range<usize>) -> ReadResult<RecordBatch> {
         let missing = || scan_error("rows are missing");
         let Some(order) = &self.order else {
             let block = self.blocks.first().ok_or_else(missing)?;

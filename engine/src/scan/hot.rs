@@ -1,145 +1,177 @@
-//! `HotRows`: the hot bars that a scan needs, copied, so that it holds no page of the database.
+//! `HotRows`: the hot rows that a scan needs, copied, so that it holds no page of the database.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Date32Array, Float64Array};
-use barkeeper_records::{AdjustmentTag, InstrumentId, Interval, SeriesKey};
-use barkeeper_storage::{ChunkView, VersionedBar, keys};
+use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, UInt32Array};
+use arrow_schema::{DataType, Field};
+use barkeeper_records::{InstrumentId, Timestamp, Version};
 
-use super::request::{Instruments, ScanRequest};
-use crate::error::{ReadResult, missing};
-use crate::ops_bars::delta_row;
+use super::dataset::{Cell, Dataset};
+use super::request::ScanRequest;
+use crate::error::{ReadResult, scan_error};
 use crate::snapshot::Snapshot;
-use crate::tables::Tab;
-use crate::view::View;
 
-/// A column of bars that is copied as it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plain {
-    Day,
-    Number(usize),
-}
-
-/// Hot rows in one order, no (instrument, `ts`) twice, column by column.
+/// Hot rows in one order, no key twice, column by column.
 #[derive(Debug, Default)]
 pub(super) struct HotRows {
     /// Places of the instruments in the scan's dictionary.
     pub(super) keys: Vec<i32>,
     pub(super) ts: Vec<i64>,
+    /// Empty where the dataset has none.
+    pub(super) sequences: Vec<i64>,
     pub(super) versions: Vec<u64>,
     pub(super) columns: Vec<ArrayRef>,
     /// The rows of each instrument, or of each `ts`.
     pub(super) groups: Vec<(i64, Range<usize>)>,
 }
 
-/// Rows as they are found.
-struct Found<'a> {
-    request: &'a ScanRequest,
-    plain: &'a [Plain],
-    ids: HashMap<InstrumentId, u32>,
-    names: Vec<InstrumentId>,
-    rows: Vec<(u32, i64, u64)>,
-    days: Vec<i32>,
-    numbers: Vec<Vec<f64>>,
+/// Values of a column.
+#[derive(Debug)]
+enum Cells {
+    Days(Vec<i32>),
+    Ints(Vec<i64>),
+    Numbers(Vec<f64>),
+    Codes(Vec<u8>),
 }
 
-impl Found<'_> {
-    fn offer(&mut self, instrument: InstrumentId, row: &VersionedBar) {
-        let ts = row.bar.ts;
+impl Cells {
+    const fn of(field: &Field) -> Self {
+        match field.data_type() {
+            DataType::Date32 => Self::Days(Vec::new()),
+            DataType::Int64 => Self::Ints(Vec::new()),
+            DataType::Float64 => Self::Numbers(Vec::new()),
+            _ => Self::Codes(Vec::new()),
+        }
+    }
+
+    fn push(&mut self, cell: Cell) {
+        match (self, cell) {
+            (Self::Days(all), Cell::Day(day)) => all.push(day),
+            (Self::Ints(all), Cell::Int(int)) => all.push(int),
+            (Self::Numbers(all), Cell::Number(number)) => all.push(number),
+            (Self::Codes(all), Cell::Code(code)) => all.push(code),
+            // A column that is shorter than the others fails when it is arranged.
+            _ => {}
+        }
+    }
+}
+
+/// Where a row was found: the number of its instrument, its key and its version.
+struct Place {
+    instrument: u32,
+    ts: i64,
+    sequence: i64,
+    version: u64,
+}
+
+/// Hot rows as they are found.
+pub(super) struct Found<'a> {
+    request: &'a ScanRequest,
+    plain: &'a [usize],
+    ids: HashMap<InstrumentId, u32>,
+    names: Vec<InstrumentId>,
+    rows: Vec<Place>,
+    cells: Vec<Cells>,
+}
+
+/// The order of a row among all: its group, its key in it, the highest version first; and where it stands.
+type Order = (i64, (i64, i64), Reverse<u64>, u32);
+
+impl<'a> Found<'a> {
+    /// What is asked for.
+    pub(super) const fn request(&self) -> &'a ScanRequest {
+        self.request
+    }
+
+    /// Takes a row with its key of `ts` and sequence, if it is wanted. `cell` gives the value of a column.
+    pub(super) fn offer(
+        &mut self,
+        instrument: InstrumentId,
+        (ts, sequence): (Timestamp, i64),
+        version: Version,
+        cell: impl Fn(usize) -> Cell,
+    ) {
         if ts < self.request.from || ts > self.request.to || !self.request.instruments.wants(&instrument) {
             return;
         }
         let names = &mut self.names;
-        let id = *self.ids.entry(instrument).or_insert_with(|| {
+        let instrument = *self.ids.entry(instrument).or_insert_with(|| {
             names.push(instrument);
             u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
         });
-        self.rows.push((id, ts.nanos(), row.version.raw()));
-        let values = row.bar.numbers();
-        let mut number = self.numbers.iter_mut();
-        for plain in self.plain {
-            match plain {
-                Plain::Day => self.days.push(row.bar.trading_day.days()),
-                Plain::Number(place) => {
-                    if let Some(column) = number.next() {
-                        column.push(values.get(*place).copied().unwrap_or_default());
-                    }
-                }
-            }
+        self.rows.push(Place { instrument, ts: ts.nanos(), sequence, version: version.raw() });
+        for (place, cells) in self.plain.iter().zip(&mut self.cells) {
+            cells.push(cell(*place));
         }
     }
 }
 
 impl HotRows {
-    /// Copies what a request needs out of a snapshot. `names` are the instruments of the scan, in text
-    /// order; rows come by `ts` and instrument where `by_time` says so, else by instrument and `ts`.
+    /// Copies what a request needs out of a snapshot. `plain` are the wanted columns but instrument and
+    /// `ts`, `names` the instruments of the scan, in text order; rows come by `ts` and instrument where
+    /// `by_time` says so, else by instrument, `ts` and sequence.
     pub(super) fn copy(
         snapshot: &Snapshot,
-        kind: (Interval, AdjustmentTag),
+        dataset: &impl Dataset,
         request: &ScanRequest,
-        plain: &[Plain],
+        plain: &[usize],
         names: &[InstrumentId],
         by_time: bool,
     ) -> ReadResult<Self> {
-        let numbers =
-            plain.iter().filter(|one| matches!(one, Plain::Number(_))).map(|_| Vec::new()).collect();
-        let mut found = Found {
-            request,
-            plain,
-            ids: HashMap::new(),
-            names: Vec::new(),
-            rows: Vec::new(),
-            days: Vec::new(),
-            numbers,
-        };
-        slabs(snapshot, kind, &mut found)?;
-        delta(snapshot, kind, &mut found)?;
+        let fields = dataset.fields();
+        let cells = plain.iter().filter_map(|place| fields.get(*place)).map(Cells::of).collect();
+        let (ids, found_names, rows) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut found = Found { request, plain, ids, names: found_names, rows, cells };
+        dataset.hot(snapshot, &mut found)?;
         let key = |name| names.binary_search(name).ok().and_then(|place| i32::try_from(place).ok());
-        // An instrument that has no live bar is in no dictionary; its rows are removed ones.
+        // An instrument that has no live row is in no dictionary; its rows are removed ones.
         let places: Vec<i32> = found.names.iter().map(|name| key(name).unwrap_or(-1)).collect();
         let place = |id: u32| usize::try_from(id).ok().and_then(|id| places.get(id)).copied().unwrap_or(-1);
-        let mut order: Vec<(i64, i64, std::cmp::Reverse<u64>, u32)> = Vec::with_capacity(found.rows.len());
-        for (row, (id, ts, version)) in found.rows.iter().enumerate() {
-            let (key, row) = (place(*id), u32::try_from(row).unwrap_or(u32::MAX));
-            let (group, inner) = if by_time { (*ts, i64::from(key)) } else { (i64::from(key), *ts) };
+        let mut order: Vec<Order> = Vec::with_capacity(found.rows.len());
+        for (row, one) in found.rows.iter().enumerate() {
+            let (key, row) = (i64::from(place(one.instrument)), u32::try_from(row).unwrap_or(u32::MAX));
+            let (group, inner) = if by_time { (one.ts, (key, 0)) } else { (key, (one.ts, one.sequence)) };
             if key >= 0 {
-                order.push((group, inner, std::cmp::Reverse(*version), row));
+                order.push((group, inner, Reverse(one.version), row));
             }
         }
         order.sort_unstable();
         order.dedup_by_key(|(group, inner, _, _)| (*group, *inner));
-        Ok(Self::arrange(&found, &order, by_time))
+        let mut hot = Self::arrange(&order, by_time, dataset.is_sequenced());
+        let rows = UInt32Array::from_iter_values(order.iter().map(|one| one.3));
+        for (place, cells) in plain.iter().zip(found.cells) {
+            let column: ArrayRef = match cells {
+                Cells::Days(all) => Arc::new(Date32Array::from(all)),
+                Cells::Ints(all) => Arc::new(Int64Array::from(all)),
+                Cells::Numbers(all) => Arc::new(Float64Array::from(all)),
+                Cells::Codes(all) => {
+                    dataset.coded(*place, &all).ok_or_else(|| scan_error("a column is missing"))?
+                }
+            };
+            let column = arrow_select::take::take(&column, &rows, None);
+            hot.columns.push(column.map_err(|error| scan_error(&error.to_string()))?);
+        }
+        Ok(hot)
     }
 
-    fn arrange(found: &Found<'_>, order: &[(i64, i64, std::cmp::Reverse<u64>, u32)], by_time: bool) -> Self {
+    fn arrange(order: &[Order], by_time: bool, sequenced: bool) -> Self {
         let mut hot = Self::default();
         let key = |key: i64| i32::try_from(key).unwrap_or(-1);
-        for (at, (group, inner, version, _)) in order.iter().enumerate() {
+        for (at, (group, (inner, sequence), version, _)) in order.iter().enumerate() {
             let (place, ts) = if by_time { (key(*inner), *group) } else { (key(*group), *inner) };
             hot.keys.push(place);
             hot.ts.push(ts);
+            if sequenced {
+                hot.sequences.push(*sequence);
+            }
             hot.versions.push(version.0);
             match hot.groups.last_mut() {
                 Some((last, rows)) if last == group => rows.end = at + 1,
                 _ => hot.groups.push((*group, at..at + 1)),
             }
-        }
-        let rows = || order.iter().filter_map(|one| usize::try_from(one.3).ok());
-        let mut numbers = found.numbers.iter();
-        for plain in found.plain {
-            hot.columns.push(match plain {
-                Plain::Day => {
-                    let days = rows().map(|row| found.days.get(row).copied().unwrap_or_default());
-                    Arc::new(Date32Array::from_iter_values(days))
-                }
-                Plain::Number(_) => {
-                    let column = numbers.next().map(Vec::as_slice).unwrap_or_default();
-                    let values = rows().map(|row| column.get(row).copied().unwrap_or_default());
-                    Arc::new(Float64Array::from_iter_values(values))
-                }
-            });
         }
         hot
     }
@@ -150,47 +182,4 @@ impl HotRows {
         let end = self.groups.partition_point(|(group, _)| *group < to);
         self.groups.get(start..end).unwrap_or_default()
     }
-}
-
-fn slabs(
-    snapshot: &Snapshot,
-    (interval, adjustment): (Interval, AdjustmentTag),
-    found: &mut Found<'_>,
-) -> ReadResult<()> {
-    let request = found.request;
-    let from = keys::slab(interval, adjustment, request.from);
-    let to = keys::after_prefix(&keys::slab(interval, adjustment, request.to));
-    snapshot.view().scan(Tab::Slabs, &from, &to, false, &mut |key, value| {
-        let (_, _, ts, first) = keys::read_chunk(key).ok_or_else(|| missing("chunk key"))?;
-        if request.instruments.reaches(&first) {
-            for row in ChunkView::read(key, ts, value)?.rows() {
-                let (instrument, bar) = row?;
-                found.offer(instrument, &bar);
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })
-}
-
-fn delta(
-    snapshot: &Snapshot,
-    (interval, adjustment): (Interval, AdjustmentTag),
-    found: &mut Found<'_>,
-) -> ReadResult<()> {
-    let request = found.request;
-    let mut visit = |key: &[u8], value: &[u8]| {
-        let (series, row) = delta_row(key, value)?;
-        found.offer(series.instrument, &row);
-        Ok(ControlFlow::Continue(()))
-    };
-    if let Instruments::List(list) = &request.instruments {
-        for instrument in list {
-            let series = SeriesKey { interval, adjustment, instrument: *instrument };
-            let to = keys::after_prefix(&keys::bar(&series, request.to));
-            let from = keys::bar(&series, request.from);
-            snapshot.view().scan(Tab::Delta, &from, &to, false, &mut visit)?;
-        }
-        return Ok(());
-    }
-    snapshot.view().scan_prefix(Tab::Delta, &keys::bars_of(interval, adjustment), &mut visit)
 }

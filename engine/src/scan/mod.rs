@@ -9,17 +9,20 @@
 
 mod bars;
 mod block;
+mod dataset;
+mod events;
 mod hot;
 mod plan;
 mod pool;
 mod request;
 mod trades;
+mod units;
 
 use std::iter::FusedIterator;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use barkeeper_records::Lsn;
+use barkeeper_records::{Lsn, MarketTrade, Tick};
 
 pub use request::{Instruments, ScanOrder, ScanRequest, ScanTable};
 
@@ -28,16 +31,23 @@ use crate::readers::Registration;
 use crate::report::SnapshotKind;
 use crate::snapshot::Snapshot;
 
-enum Rows {
-    Bars(Box<bars::BarScan>),
+/// Where rows come from.
+enum Source {
+    Rows(Box<units::RowScan>),
     Trades(trades::TradeScan),
     Done,
+}
+
+impl From<units::RowScan> for Source {
+    fn from(scan: units::RowScan) -> Self {
+        Self::Rows(Box::new(scan))
+    }
 }
 
 /// Batches of a scan, all of one LSN. It keeps the files that it reads, whatever becomes of the snapshot,
 /// and may be sent to another thread. After an error it is at its end.
 pub struct Scan {
-    rows: Rows,
+    rows: Source,
     schema: SchemaRef,
     lsn: Lsn,
     registration: Option<Registration>,
@@ -66,12 +76,12 @@ impl Iterator for Scan {
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = match &mut self.rows {
-            Rows::Bars(scan) => scan.next(),
-            Rows::Trades(scan) => scan.next(),
-            Rows::Done => None,
+            Source::Rows(scan) => scan.next(),
+            Source::Trades(scan) => scan.next(),
+            Source::Done => None,
         };
         if !matches!(next, Some(Ok(_))) {
-            self.rows = Rows::Done;
+            self.rows = Source::Done;
             self.registration = None;
         }
         next
@@ -81,8 +91,9 @@ impl Iterator for Scan {
 impl FusedIterator for Scan {}
 
 impl Snapshot {
-    /// Reads many rows as Arrow batches. Each batch has at least one row. Of every bar the content with
-    /// the highest version is read, exactly as [`Snapshot::bars`] gives it.
+    /// Reads many rows as Arrow batches. Each batch has at least one row. Of every row the content with
+    /// the highest version is read, exactly as [`Snapshot::bars`], [`Snapshot::ticks`] and
+    /// [`Snapshot::market_trades`] give it.
     ///
     /// # Errors
     /// `Column` for a column that the table does not have, `Snapshots` where too many scans are open,
@@ -91,14 +102,18 @@ impl Snapshot {
         let registration = self.register_scan()?;
         let rows = match request.table {
             ScanTable::Bars { interval, adjustment } => {
-                Rows::Bars(Box::new(bars::BarScan::new(self, (interval, adjustment), request)?))
+                units::RowScan::new(self, &bars::Bars { interval, adjustment }, request)?.into()
             }
-            ScanTable::Trades => Rows::Trades(trades::TradeScan::new(self, request)?),
+            ScanTable::Ticks => units::RowScan::new(self, &events::EventRows::<Tick>::new(), request)?.into(),
+            ScanTable::MarketTrades => {
+                units::RowScan::new(self, &events::EventRows::<MarketTrade>::new(), request)?.into()
+            }
+            ScanTable::Trades => Source::Trades(trades::TradeScan::new(self, request)?),
         };
         let schema = match &rows {
-            Rows::Bars(scan) => scan.schema().clone(),
-            Rows::Trades(scan) => scan.schema().clone(),
-            Rows::Done => SchemaRef::new(arrow_schema::Schema::empty()),
+            Source::Rows(scan) => scan.schema().clone(),
+            Source::Trades(scan) => scan.schema().clone(),
+            Source::Done => SchemaRef::new(arrow_schema::Schema::empty()),
         };
         Ok(Scan { rows, schema, lsn: self.lsn(), registration: Some(registration) })
     }

@@ -1,57 +1,32 @@
-//! `BarPlan`: what a scan of bars reads, found out once: its instruments, segments, hot rows and removed
-//! ranges. It holds no page of the database; the segments stay open as long as it lives.
+//! `Plan`: what a scan reads, found out once: its instruments, segments, hot rows and removed rows. It
+//! holds no page of the database; the segments stay open as long as it lives.
 
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, Int32Array, Int32DictionaryArray, RecordBatch, RecordBatchOptions, StringArray,
     TimestampNanosecondArray,
 };
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp};
-use barkeeper_storage::{Axis, RunV1, Segment, keys};
+use arrow_schema::{Field, Schema, SchemaRef};
+use barkeeper_records::{InstrumentId, Timestamp};
+use barkeeper_storage::{Axis, RowFile, RunV1};
 
-use super::hot::{HotRows, Plain};
-use super::request::{Instruments, ScanOrder, ScanRequest};
+use super::dataset::{Dataset, INSTRUMENT, Removed, Stream, TS};
+use super::hot::HotRows;
+use super::request::{ScanOrder, ScanRequest};
 use crate::error::{ReadError, ReadResult, scan_error};
-use crate::merge::read_tombstone;
-use crate::report::SeriesSummary;
 use crate::snapshot::Snapshot;
-use crate::tables::Tab;
-use crate::view::View;
 
-/// The columns of bars, in the order of the schema.
-const COLUMNS: [&str; 10] = [
-    "instrument",
-    "ts",
-    "trading_day",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "turnover",
-    "open_interest",
-];
 /// Rows that one instrument's page has.
 const PAGE_ROWS: u64 = 1_024;
 /// Rows of the day axis that are sorted by instrument in memory.
 const REGROUP_ROWS: u64 = 1_000_000;
 
-/// A column that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BarColumn {
-    Instrument,
-    Ts,
-    Plain(Plain),
-}
-
 /// A segment and its wanted runs.
 #[derive(Debug)]
 pub(super) struct Cold {
-    pub(super) segment: Arc<Segment>,
+    pub(super) file: Arc<dyn RowFile>,
     /// By place of the instrument, or by `ts` on the day axis.
     runs: Vec<(i64, RunV1)>,
 }
@@ -81,72 +56,85 @@ pub(super) enum Way {
     Regrouped,
 }
 
-/// What a scan of bars reads.
-pub(super) struct BarPlan {
+/// What a scan reads.
+pub(super) struct Plan {
     pub(super) axis: Axis,
     pub(super) way: Way,
-    pub(super) plain: Vec<Plain>,
+    /// The wanted columns but instrument and `ts`, by place, none twice.
+    pub(super) plain: Vec<usize>,
     /// Whether `ts` must be read: it was asked for, or rows are sorted by it.
     pub(super) with_ts: bool,
+    /// Whether a sequence tells rows of one `ts` apart.
+    pub(super) sequenced: bool,
     pub(super) cold: Vec<Cold>,
     pub(super) hot: HotRows,
     pub(super) from: i64,
     pub(super) to: i64,
     /// How many instruments there are.
     pub(super) instruments: usize,
+    /// The columns of the dataset.
+    pub(super) fields: Vec<Field>,
     names: Vec<InstrumentId>,
     dictionary: Arc<StringArray>,
-    columns: Vec<BarColumn>,
+    /// The wanted columns, by place.
+    columns: Vec<usize>,
     schema: SchemaRef,
-    removed: BTreeMap<i64, Vec<RangeTombstone>>,
+    removed: Removed,
 }
 
-impl BarPlan {
+impl Plan {
     pub(super) fn new(
         snapshot: &Snapshot,
-        kind: (Interval, AdjustmentTag),
+        dataset: &impl Dataset,
         request: &ScanRequest,
     ) -> ReadResult<Self> {
-        let (columns, schema) = columns_of(request)?;
+        let fields = dataset.fields();
+        let (columns, schema) = columns_of(&fields, request)?;
         let mut plain = Vec::new();
         for column in &columns {
-            if let BarColumn::Plain(one) = column
-                && !plain.contains(one)
-            {
-                plain.push(*one);
+            if ![INSTRUMENT, TS].contains(column) && !plain.contains(column) {
+                plain.push(*column);
             }
         }
-        let series = series_of(snapshot, kind, request)?;
-        let names: Vec<InstrumentId> = series.iter().map(|one| one.series.instrument).collect();
+        let mut streams = dataset.streams(snapshot, &request.instruments)?;
+        let wants = |one: &Stream| {
+            request.instruments.wants(&one.instrument) && one.first <= request.to && one.last >= request.from
+        };
+        streams.retain(wants);
+        streams.sort_by_key(|one| one.instrument);
+        let names: Vec<InstrumentId> = streams.iter().map(|one| one.instrument).collect();
         let dictionary = Arc::new(StringArray::from_iter_values(names.iter().map(InstrumentId::as_str)));
-        let from = series.iter().map(|one| one.first).min().unwrap_or(request.from).max(request.from);
-        let to = series.iter().map(|one| one.last).max().unwrap_or(request.from).min(request.to);
-        let with_ts = columns.contains(&BarColumn::Ts);
+        let from = streams.iter().map(|one| one.first).min().unwrap_or(request.from).max(request.from);
+        let to = streams.iter().map(|one| one.last).max().unwrap_or(request.from).min(request.to);
+        let with_ts = columns.contains(&TS);
         let mut plan = Self {
             axis: Axis::Instrument,
             way: Way::Series,
             plain,
             with_ts,
+            sequenced: dataset.is_sequenced(),
             cold: Vec::new(),
             hot: HotRows::default(),
             from: from.nanos(),
             to: to.nanos(),
             instruments: names.len(),
+            fields,
             names,
             dictionary,
             columns,
             schema,
-            removed: BTreeMap::new(),
+            removed: Removed::default(),
         };
         if plan.names.is_empty() || from > to {
             plan.instruments = 0;
             return Ok(plan);
         }
-        plan.cold = plan.segments(snapshot, kind, Axis::Instrument)?;
-        plan.choose(snapshot, kind, request)?;
-        plan.removed = plan.tombstones(snapshot, kind, request)?;
+        plan.cold = plan.segments(snapshot, dataset, Axis::Instrument)?;
+        plan.choose(snapshot, dataset, request)?;
+        let place_of = |name: &InstrumentId| plan.names.binary_search(name).ok().map(place_of);
+        plan.removed = dataset.removed(snapshot, request, &place_of, (from, to))?;
         let by_time = plan.axis == Axis::Day;
-        plan.hot = HotRows::copy(snapshot, kind, request, &plan.plain, &plan.names, by_time)?;
+        plan.hot = HotRows::copy(snapshot, dataset, request, &plan.plain, &plan.names, by_time)?;
         plan.with_ts |= plan.way == Way::Windows;
         Ok(plan)
     }
@@ -155,20 +143,20 @@ impl BarPlan {
     fn choose(
         &mut self,
         snapshot: &Snapshot,
-        kind: (Interval, AdjustmentTag),
+        dataset: &impl Dataset,
         request: &ScanRequest,
     ) -> ReadResult<()> {
         let by_time = request.order == ScanOrder::Time;
         self.way = if by_time { Way::Windows } else { Way::Series };
         let cache = &snapshot.inner().segments;
         let manifest = cache.manifest(snapshot.view())?;
-        let twins = manifest.of(kind.0, kind.1, Axis::Instrument).all(|entry| entry.twin.is_some());
-        if !kind.0.is_daily_or_longer() || !twins || self.cold.is_empty() {
+        let mut entries = manifest.of_dataset(dataset.dataset(), Axis::Instrument);
+        if !dataset.has_days() || !entries.all(|entry| entry.twin.is_some()) || self.cold.is_empty() {
             return Ok(());
         }
         let by_instrument: u64 =
             self.cold.iter().flat_map(|cold| &cold.runs).map(|(_, run)| self.decoded(run)).sum();
-        let days = self.segments(snapshot, kind, Axis::Day)?;
+        let days = self.segments(snapshot, dataset, Axis::Day)?;
         let by_day: u64 = days.iter().flat_map(|cold| &cold.runs).map(|(_, run)| u64::from(run.rows)).sum();
         if by_time && by_instrument * 4 >= by_day {
             self.way = Way::Days;
@@ -202,20 +190,15 @@ impl BarPlan {
         (rows + PAGE_ROWS).min(u64::from(run.rows))
     }
 
-    fn segments(
-        &self,
-        snapshot: &Snapshot,
-        (interval, adjustment): (Interval, AdjustmentTag),
-        axis: Axis,
-    ) -> ReadResult<Vec<Cold>> {
+    fn segments(&self, snapshot: &Snapshot, dataset: &impl Dataset, axis: Axis) -> ReadResult<Vec<Cold>> {
         let cache = &snapshot.inner().segments;
         let mut found = Vec::new();
-        for entry in cache.manifest(snapshot.view())?.of(interval, adjustment, axis) {
+        for entry in cache.manifest(snapshot.view())?.of_dataset(dataset.dataset(), axis) {
             if entry.last.nanos() < self.from || entry.first.nanos() > self.to {
                 continue;
             }
-            let segment = cache.segment(snapshot.view(), entry)?;
-            let index = segment.index();
+            let file = dataset.open(snapshot, entry)?;
+            let index = file.index();
             let mut runs: Vec<(i64, RunV1)> = Vec::new();
             if axis == Axis::Day {
                 let (from, to) = (Timestamp::from_nanos(self.from), Timestamp::from_nanos(self.to));
@@ -234,53 +217,29 @@ impl BarPlan {
             }
             runs.retain(|(_, run)| run.first <= self.to && run.last >= self.from);
             if !runs.is_empty() {
-                found.push(Cold { segment, runs });
+                found.push(Cold { file, runs });
             }
         }
         Ok(found)
     }
 
-    fn tombstones(
-        &self,
-        snapshot: &Snapshot,
-        (interval, adjustment): (Interval, AdjustmentTag),
-        request: &ScanRequest,
-    ) -> ReadResult<BTreeMap<i64, Vec<RangeTombstone>>> {
-        let mut removed: BTreeMap<i64, Vec<RangeTombstone>> = BTreeMap::new();
-        let mut visit = |key: &[u8], value: &[u8]| {
-            let tombstone = read_tombstone(key, value)?;
-            let inside = tombstone.from.nanos() <= self.to && tombstone.to.nanos() > self.from;
-            if let (true, Ok(place)) = (inside, self.names.binary_search(&tombstone.series.instrument)) {
-                removed.entry(place_of(place)).or_default().push(tombstone);
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        if let Instruments::List(list) = &request.instruments {
-            for instrument in list {
-                let series = SeriesKey { interval, adjustment, instrument: *instrument };
-                snapshot.view().scan_prefix(Tab::Tombstones, &keys::series(&series), &mut visit)?;
-            }
-        } else {
-            snapshot.view().scan_prefix(Tab::Tombstones, &keys::bars_of(interval, adjustment), &mut visit)?;
-        }
-        Ok(removed)
-    }
-
-    /// Whether bars of a group from `first` to `last` may have been removed.
+    /// Whether rows of a group from `first` to `last` may have been removed.
     pub(super) fn is_removed(&self, group: i64, first: i64, last: i64) -> bool {
         if self.axis == Axis::Day {
-            let covers = |t: &RangeTombstone| t.from.nanos() <= group && group < t.to.nanos();
-            return self.removed.values().flatten().any(covers);
+            self.removed.meets_day(group)
+        } else {
+            self.removed.meets(group, first, last)
         }
-        let meets = |t: &RangeTombstone| t.from.nanos() <= last && first < t.to.nanos();
-        self.removed.get(&group).is_some_and(|all| all.iter().any(meets))
     }
 
-    /// Whether a removed range hides a row.
-    pub(super) fn hides(&self, key: i64, ts: i64, version: u64) -> bool {
-        let hides =
-            |t: &RangeTombstone| t.from.nanos() <= ts && ts < t.to.nanos() && version < t.version.raw();
-        self.removed.get(&key).is_some_and(|all| all.iter().any(hides))
+    /// Whether what was removed hides a row.
+    pub(super) fn hides(&self, key: i64, ts: i64, sequence: i64, version: u64) -> bool {
+        self.removed.hides(key, ts, sequence, version)
+    }
+
+    /// Bytes of a decoded row, about.
+    pub(super) const fn row_bytes(&self) -> u64 {
+        20 + 8 * self.plain.len() as u64
     }
 
     /// The place of a name in the dictionary, -1 where it is not in it.
@@ -308,8 +267,8 @@ impl BarPlan {
         let mut ts: Option<ArrayRef> = None;
         let mut arrays = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            arrays.push(match column {
-                BarColumn::Instrument => {
+            arrays.push(match *column {
+                INSTRUMENT => {
                     if instruments.is_none() {
                         let keys = Int32Array::from(keys.take().unwrap_or_default());
                         let names = Int32DictionaryArray::try_new(keys, self.dictionary.clone());
@@ -317,14 +276,14 @@ impl BarPlan {
                     }
                     instruments.clone().ok_or_else(|| scan_error("a column is missing"))?
                 }
-                BarColumn::Ts => ts
+                TS => ts
                     .get_or_insert_with(|| {
                         let times = TimestampNanosecondArray::from(times.take().unwrap_or_default());
                         Arc::new(times.with_timezone("UTC"))
                     })
                     .clone(),
-                BarColumn::Plain(one) => {
-                    let place = self.plain.iter().position(|plain| plain == one).unwrap_or(usize::MAX);
+                one => {
+                    let place = self.plain.iter().position(|plain| *plain == one).unwrap_or(usize::MAX);
                     plain.get(place).cloned().ok_or_else(|| scan_error("a column is missing"))?
                 }
             });
@@ -337,67 +296,15 @@ fn place_of(place: usize) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX)
 }
 
-/// The series that a request may touch, in the order of instruments.
-fn series_of(
-    snapshot: &Snapshot,
-    (interval, adjustment): (Interval, AdjustmentTag),
-    request: &ScanRequest,
-) -> ReadResult<Vec<SeriesSummary>> {
-    let mut series = match &request.instruments {
-        Instruments::List(list) if list.len() < 256 => {
-            let mut found = Vec::new();
-            for instrument in list {
-                let key = SeriesKey { interval, adjustment, instrument: *instrument };
-                found.extend(snapshot.series(&key)?);
-            }
-            found
-        }
-        _ => snapshot.all_series(Some(interval), Some(adjustment))?,
-    };
-    series.retain(|one| {
-        request.instruments.wants(&one.series.instrument)
-            && one.first <= request.to
-            && one.last >= request.from
-    });
-    series.sort_by_key(|one| one.series.instrument);
-    Ok(series)
-}
-
-/// The fields of all columns of bars.
-fn fields() -> Vec<Field> {
-    let names = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(place, name)| {
-            let kind = match place {
-                0 => names.clone(),
-                1 => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-                2 => DataType::Date32,
-                _ => DataType::Float64,
-            };
-            Field::new(*name, kind, false)
-        })
-        .collect()
-}
-
-fn columns_of(request: &ScanRequest) -> ReadResult<(Vec<BarColumn>, SchemaRef)> {
-    let fields = fields();
-    let all = || COLUMNS.iter().map(|name| (*name).to_owned()).collect();
-    let mut columns = Vec::new();
-    let mut wanted = Vec::new();
-    for name in request.columns.clone().unwrap_or_else(all) {
-        let place = COLUMNS.iter().position(|column| **column == *name);
-        let field = place.and_then(|place| fields.get(place));
-        let (Some(place), Some(field)) = (place, field) else {
-            return Err(ReadError::Column { name, expected: COLUMNS.join(", ") });
+/// The wanted columns, by place, and their schema.
+fn columns_of(fields: &[Field], request: &ScanRequest) -> ReadResult<(Vec<usize>, SchemaRef)> {
+    let names = || fields.iter().map(|field| field.name().as_str());
+    let (mut columns, mut wanted) = (Vec::new(), Vec::new());
+    for name in request.columns.clone().unwrap_or_else(|| names().map(str::to_owned).collect()) {
+        let Some((place, field)) = fields.iter().enumerate().find(|(_, field)| *field.name() == name) else {
+            return Err(ReadError::Column { name, expected: names().collect::<Vec<_>>().join(", ") });
         };
-        columns.push(match place {
-            0 => BarColumn::Instrument,
-            1 => BarColumn::Ts,
-            2 => BarColumn::Plain(Plain::Day),
-            _ => BarColumn::Plain(Plain::Number(place - (COLUMNS.len() - Bar::NUMBERS.len()))),
-        });
+        columns.push(place);
         wanted.push(field.clone());
     }
     Ok((columns, Arc::new(Schema::new(wanted))))

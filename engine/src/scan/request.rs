@@ -20,6 +20,10 @@ pub enum ScanTable {
         /// How their prices were adjusted.
         adjustment: AdjustmentTag,
     },
+    /// Ticks, hot and sealed.
+    Ticks,
+    /// Market trades, hot and sealed.
+    MarketTrades,
     /// The trade records of every account.
     Trades,
 }
@@ -39,10 +43,10 @@ pub enum Instruments {
 /// In which order rows come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ScanOrder {
-    /// By instrument in text order, then by `ts`.
+    /// By instrument in text order, then by `ts`, then by sequence.
     #[default]
     Instrument,
-    /// By `ts`, then by instrument.
+    /// By `ts`, then by instrument, then by sequence.
     Time,
 }
 
@@ -50,7 +54,11 @@ pub enum ScanOrder {
 ///
 /// Columns of bars: `instrument` (dictionary of int32 and utf8; all batches of a scan share one
 /// dictionary, in text order), `ts` (timestamp, ns, UTC), `trading_day` (date32), `open high low close
-/// volume turnover open_interest` (float64). Columns of trade records: `trade_id account book instrument
+/// volume turnover open_interest` (float64). Columns of ticks: `instrument ts`, `sequence` (int64),
+/// `trading_day`, `last volume turnover open_interest upper_limit lower_limit`, `bid_price_1` to
+/// `bid_price_5`, and so `bid_volume_n ask_price_n ask_volume_n` (float64). Columns of market trades:
+/// `instrument ts sequence trading_day price quantity turnover`, `side` (utf8: `unknown`, `buy`, `sell`),
+/// `aggregated` (boolean). Columns of trade records: `trade_id account book instrument
 /// strategy kind` (utf8), `ts`, `trading_day`, `price quantity amount fee` (decimal128(38, 8)), `name
 /// remark source_text external_id voids` (utf8). Only `strategy amount fee external_id voids` may be null.
 ///
@@ -102,6 +110,16 @@ impl ScanRequest {
     /// All bars of an interval and adjustment.
     pub fn bars(interval: Interval, adjustment: AdjustmentTag) -> Self {
         Self::of(ScanTable::Bars { interval, adjustment })
+    }
+
+    /// All ticks.
+    pub fn ticks() -> Self {
+        Self::of(ScanTable::Ticks)
+    }
+
+    /// All market trades.
+    pub fn market_trades() -> Self {
+        Self::of(ScanTable::MarketTrades)
     }
 
     /// All trade records but void ones and the rows that void them.

@@ -24,7 +24,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
-use parquet::file::metadata::{KeyValue, PageIndexPolicy};
+use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::eventchunk::VersionedEvent;
@@ -35,14 +35,16 @@ use crate::segment_writer::WrittenSegment;
 use crate::verified::{SegmentError, VerifiedFile, guarded};
 
 const BATCH_ROWS: usize = 16_384;
-const PAGE_ROWS: usize = 4_096;
+/// Rows of a page: few, so that a scan by time decodes little of an instrument's day that it does not want.
+const PAGE_ROWS: usize = 1_024;
 const GROUP_ROWS: usize = 262_144;
 /// The layout of the files, in their metadata.
 const LAYOUT: u8 = 1;
 /// Rows that room is made for before they are seen.
-const MOST_RESERVED: usize = 1 << 16;
+pub(crate) const MOST_RESERVED: usize = 1 << 16;
 /// The columns before the numbers: instrument, ts, sequence, trading day.
-const BEFORE: usize = 4;
+pub(crate) const BEFORE: usize = 4;
+pub(crate) const TS: usize = 1;
 
 /// A market event that has segments of its own.
 pub trait StoredEvent: MarketEvent {
@@ -102,7 +104,7 @@ impl StoredEvent for MarketTrade {
     }
 }
 
-fn schema<T: StoredEvent>(version_column: bool) -> SchemaRef {
+pub(crate) fn schema<T: StoredEvent>(version_column: bool) -> SchemaRef {
     let mut fields = vec![
         Field::new("instrument", DataType::Utf8, false),
         Field::new("ts", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
@@ -150,6 +152,8 @@ pub struct EventWriter<T> {
     names: Vec<String>,
     runs: Vec<RunV1>,
     total: u64,
+    /// The last row of the last instrument.
+    place: Option<EventPlace>,
     span: Option<[i64; 4]>,
 }
 
@@ -173,8 +177,9 @@ impl<T: StoredEvent> EventWriter<T> {
         let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties::<T>()))
             .map_err(|e| SegmentError::parquet(path, e))?;
         let rows = Vec::with_capacity(BATCH_ROWS);
-        let (names, runs) = (Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), version, writer, schema, rows, names, runs, total: 0, span: None })
+        let (path, names, runs) = (path.to_owned(), Vec::new(), Vec::new());
+        let (total, place, span) = (0, None, None);
+        Ok(Self { path, version, writer, schema, rows, names, runs, total, place, span })
     }
 
     /// Appends the rows of one instrument, ascending by `ts` and sequence; instruments come in text order,
@@ -184,14 +189,16 @@ impl<T: StoredEvent> EventWriter<T> {
     /// `Io`, `Damaged` where rows are out of order or the encoder refuses.
     pub fn push(&mut self, instrument: InstrumentId, rows: &[VersionedEvent<T>]) -> Result<(), SegmentError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
-        let (first, last) = (first.event.place().ts.nanos(), last.event.place().ts.nanos());
+        let (first, place) = (first.event.place(), last.event.place());
         let again = self.names.last().is_some_and(|name| name.as_str() == instrument.as_str());
         let ascends = again || self.names.last().is_none_or(|name| name.as_str() < instrument.as_str());
-        let behind = !again || self.runs.last().is_none_or(|run| run.last < first);
+        let behind = !again || self.place.is_none_or(|place| place < first);
         if !ascends || !behind || !rows.is_sorted_by(|a, b| a.event.place() < b.event.place()) {
             return Err(self.refused("rows to be written are out of order"));
         }
         let count = u32::try_from(rows.len()).map_err(|_| self.refused("too many rows of one instrument"))?;
+        let (first, last) = (first.ts.nanos(), place.ts.nanos());
+        self.place = Some(place);
         if let Some(run) = self.runs.last_mut().filter(|_| again) {
             run.last = last;
             run.rows = run.rows.saturating_add(count);
@@ -333,7 +340,16 @@ impl<T: StoredEvent> EventSegment<T> {
         &self.index
     }
 
-    fn damaged(&self, detail: &str) -> SegmentError {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its footer says.
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    pub(crate) fn damaged(&self, detail: &str) -> SegmentError {
         SegmentError::Damaged { path: self.path.clone(), detail: detail.to_owned() }
     }
 
@@ -363,34 +379,39 @@ impl<T: StoredEvent> EventSegment<T> {
         self.rows(rows)
     }
 
-    fn reader(
+    /// Reads columns of ranges of rows, which ascend and do not overlap, as they stand in the file.
+    pub(crate) fn reader(
         &self,
-        rows: &Range<u64>,
-        columns: Range<usize>,
+        rows: &[Range<u64>],
+        columns: impl IntoIterator<Item = usize>,
+        batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, SegmentError>> + '_, SegmentError> {
-        let mut groups = Vec::new();
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let (mut groups, mut selectors) = (Vec::new(), Vec::new());
         let mut start = 0;
-        let mut skipped = None;
         for (number, group) in self.metadata.metadata().row_groups().iter().enumerate() {
             let end = u64::saturating_add(start, u64::try_from(group.num_rows()).unwrap_or(0));
-            if start < rows.end && end > rows.start {
-                skipped.get_or_insert(rows.start.saturating_sub(start));
+            let first = rows.partition_point(|range| range.end <= start);
+            let inside = rows.get(first..).unwrap_or_default().iter().take_while(|range| range.start < end);
+            let mut at = start;
+            for range in inside {
+                let (from, to) = (range.start.max(at), range.end.min(end));
+                selectors.push(RowSelector::skip(size(from - at)));
+                selectors.push(RowSelector::select(size(to.saturating_sub(from))));
+                at = to.max(from);
+            }
+            if at > start {
                 groups.push(number);
+                selectors.push(RowSelector::skip(size(end - at)));
             }
             start = end;
         }
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let wanted = size(rows.end.saturating_sub(rows.start));
-        let selection = RowSelection::from(vec![
-            RowSelector::skip(size(skipped.unwrap_or(0))),
-            RowSelector::select(wanted),
-        ]);
         let reader =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
                 .with_row_groups(groups)
-                .with_row_selection(selection)
+                .with_row_selection(RowSelection::from(selectors))
                 .with_projection(ProjectionMask::leaves(self.metadata.parquet_schema(), columns))
-                .with_batch_size(wanted.min(BATCH_ROWS))
+                .with_batch_size(batch_rows.max(1))
                 .build()
                 .map_err(|e| SegmentError::parquet(&self.path, e))?;
         Ok(reader.map(|batch| batch.map_err(|e| self.damaged(&e.to_string()))))
@@ -399,7 +420,7 @@ impl<T: StoredEvent> EventSegment<T> {
     fn times(&self, rows: Range<u64>) -> Result<Vec<i64>, SegmentError> {
         let mut times = Vec::with_capacity(self.reserved(&rows)?);
         guarded(&self.path, || {
-            for batch in self.reader(&rows, 1..2)? {
+            for batch in self.reader(std::slice::from_ref(&rows), [TS], BATCH_ROWS)? {
                 let batch = batch?;
                 let column = batch.columns().first();
                 let column = column.and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
@@ -429,8 +450,9 @@ impl<T: StoredEvent> EventSegment<T> {
         }
         let columns = BEFORE + T::NUMBERS.len() + T::EXTRA.len() + usize::from(self.entry.version.is_none());
         let mut found = Vec::with_capacity(self.reserved(&rows)?);
+        let batch_rows = BATCH_ROWS.min(found.capacity());
         guarded(&self.path, || {
-            for batch in self.reader(&rows, 1..columns)? {
+            for batch in self.reader(std::slice::from_ref(&rows), TS..columns, batch_rows)? {
                 self.take(&batch?, &mut found).ok_or_else(|| self.damaged("a value that no row has"))?;
             }
             Ok(())

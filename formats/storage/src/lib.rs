@@ -5,6 +5,7 @@ mod content;
 mod decode;
 mod encode;
 mod envelope;
+mod eventbatch;
 mod eventchunk;
 mod eventrow;
 mod eventsegment;
@@ -45,7 +46,7 @@ pub use logrow::{
     RequestOrderV1, RequestV1, STORE_FORMAT, TradeIdV1, TradeOfInstrumentV1, TradeVoidV1,
 };
 pub use manifest::{Axis, Dataset, SegmentEntry, SegmentV1, file_name, id_of_file_name};
-pub use pages::PageSpan;
+pub use pages::{PageSpan, RowFile};
 pub use retired::{MergeV1, RetiredSegment, RetiredV1};
 pub use rows::{BookV1, ImportV1, PositionV1, StoredPosition, TradeV1};
 pub use segment::Segment;
