@@ -29,6 +29,7 @@ mod leases;
 mod maintenance;
 mod manifest;
 mod merge;
+mod merge_account;
 mod merge_policy;
 mod merging;
 mod ops_bars;

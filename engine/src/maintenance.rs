@@ -9,13 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use barkeeper_records::{AdjustmentTag, Interval, Timestamp};
-use barkeeper_storage::{MergeV1, SegmentEntry, StoredRow, keys};
-use serde::Serialize;
+use barkeeper_records::{Interval, MarketEvent, MarketTrade, Tick, Timestamp};
+use barkeeper_storage::{Dataset, MergeV1, SegmentEntry, StoredRow, keys};
+use serde::{Serialize, Serializer};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
+use crate::events::has_old_events;
 use crate::manifest::generation;
-use crate::merge_policy::{Group, Want, choose, groups};
+use crate::merge_policy::{Want, choose, groups};
 use crate::merging::merge;
 use crate::report::{SealOptions, SealReport};
 use crate::seal::{hot_kinds, seal};
@@ -41,9 +42,9 @@ const DELTA_BYTES: u64 = 150;
 /// When maintenance does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaintenanceOptions {
-    /// Bytes of hot bars from which on they are sealed: 64 MiB by default.
+    /// Bytes of hot bars, ticks and market trades from which on they are sealed: 64 MiB by default.
     pub hot_bytes: u64,
-    /// The age, by their `ts`, from which on hot bars are sealed, looked at once a day: 30 days by default.
+    /// The age, by their `ts`, from which on hot rows are sealed, looked at once a day: 30 days by default.
     pub hot_age: Duration,
     /// How long files stay that merging has replaced, and a merge can be undone: 7 days by default.
     pub grace: Duration,
@@ -74,23 +75,22 @@ impl Default for MaintenanceBudget {
 /// Which segments [`Store::merge`] merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MergeOptions {
-    /// Only bars of this length; all where none is named.
+    /// Only bars of this length; all of them, ticks and market trades where none is named.
     pub interval: Option<Interval>,
-    /// Whether to leave one segment (on each axis) of an interval and adjustment, or of each month of them;
-    /// else only what overlaps more than four times and what are eight or more of like size is merged.
+    /// Whether to leave one segment (on each axis) of an interval and adjustment, or of each month of them,
+    /// of each day of ticks and of each month of market trades; else only what overlaps more than four times and what are eight or more of like size is merged.
     pub whole: bool,
 }
 
 /// Segments that would be merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MergePlan {
-    /// The length of the bars.
-    pub interval: Interval,
-    /// How their prices were adjusted.
-    pub adjustment: AdjustmentTag,
-    /// `ts` of their first bar.
+    /// What their rows are.
+    #[serde(serialize_with = "as_text")]
+    pub dataset: Dataset,
+    /// `ts` of their first row.
     pub first: Timestamp,
-    /// `ts` of their last bar.
+    /// `ts` of their last row.
     pub last: Timestamp,
     /// Segments on one axis.
     pub segments: u64,
@@ -98,6 +98,12 @@ pub struct MergePlan {
     pub rows: u64,
     /// Bytes of them and of their twins on the other axis.
     pub bytes: u64,
+}
+
+/// A dataset by its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+pub(crate) fn as_text<S: Serializer>(dataset: &Dataset, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(dataset)
 }
 
 /// What a merge did.
@@ -111,7 +117,7 @@ pub struct MergeReport {
     pub bytes: u64,
     /// Rows that a higher version among them replaced.
     pub superseded: u64,
-    /// Rows that a range tombstone hid.
+    /// Rows that were removed before.
     pub removed: u64,
 }
 
@@ -132,7 +138,6 @@ pub struct MaintenanceReport {
 
 /// One merge that is to be done.
 struct Next {
-    group: Group,
     entries: Vec<SegmentEntry>,
     plan: MergePlan,
 }
@@ -186,7 +191,8 @@ fn run(
     next: Next,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<MergeReport, MaintenanceError> {
-    let axes = if next.group.0.is_daily_or_longer() { 2 } else { 1 };
+    let twins = next.entries.iter().any(|entry| entry.twin.is_some());
+    let axes = if twins { 2 } else { 1 };
     let (mut done, all) = (0, next.plan.rows * axes);
     let merged = merge(inner, &next.entries, &mut |rows| {
         done += rows;
@@ -203,7 +209,8 @@ fn plans(inner: &Arc<Inner>, options: MergeOptions, left: &HashSet<u128>) -> Rea
     let want = if options.whole { Want::One } else { Want::Rules };
     let mut all = Vec::new();
     for (group, members) in groups(&manifest.entries) {
-        if options.interval.is_some_and(|interval| interval != group.0) {
+        let is_wanted = |wanted| matches!(group.0, Dataset::Bars { interval, .. } if interval == wanted);
+        if !options.interval.is_none_or(is_wanted) {
             continue;
         }
         let Some(chosen) = choose(&members, want, left) else { continue };
@@ -211,15 +218,14 @@ fn plans(inner: &Arc<Inner>, options: MergeOptions, left: &HashSet<u128>) -> Rea
         let twins: HashSet<u128> = entries.iter().filter_map(|entry| entry.twin).collect();
         let of_twins = manifest.entries.iter().filter(|entry| twins.contains(&entry.id));
         let plan = MergePlan {
-            interval: group.0,
-            adjustment: group.1,
+            dataset: group.0,
             first: entries.iter().map(|entry| entry.first).min().unwrap_or_default(),
             last: entries.iter().map(|entry| entry.last).max().unwrap_or_default(),
             segments: entries.len() as u64,
             rows: entries.iter().map(|entry| entry.rows).sum(),
             bytes: entries.iter().chain(of_twins).map(|entry| entry.bytes).sum(),
         };
-        all.push(Next { group, entries, plan });
+        all.push(Next { entries, plan });
     }
     Ok(all)
 }
@@ -250,7 +256,7 @@ pub(crate) fn maintain(
     let daily = inner.upkeep.is_daily(begun);
     if hot_bytes(inner)? > inner.options.maintenance.hot_bytes {
         report.sealed = seal(inner, &SealOptions::default(), &mut |_, _| {})?;
-    } else if let Some(before) = old_bars(inner, daily)? {
+    } else if let Some(before) = old_rows(inner, daily)? {
         report.sealed = seal(inner, &SealOptions { before: Some(before), interval: None }, &mut |_, _| {})?;
     }
     let left = left_alone(inner)?;
@@ -271,24 +277,34 @@ pub(crate) fn maintain(
     Ok(report)
 }
 
-/// How many bytes of bars are hot, judged by the number of values.
+/// How many bytes of rows are hot, judged by the number of values.
 fn hot_bytes(inner: &Arc<Inner>) -> ReadResult<u64> {
     let snapshot = Snapshot::brief(inner)?;
     let view = snapshot.view();
-    let chunk = view.last(Tab::Slabs, &[], &[])?.map_or(0, |(key, value)| (key.len() + value.len()) as u64);
-    let (slabs, delta) = (view.count(Tab::Slabs)?, view.count(Tab::Delta)?);
-    Ok(slabs.saturating_mul(chunk).saturating_add(delta.saturating_mul(DELTA_BYTES)))
+    let size = |tab, from: &[u8], to: &[u8]| -> ReadResult<u64> {
+        Ok(view.last(tab, from, to)?.map_or(0, |(key, value)| (key.len() + value.len()) as u64))
+    };
+    let slabs = view.count(Tab::Slabs)?.saturating_mul(size(Tab::Slabs, &[], &[])?);
+    let mut bytes = slabs.saturating_add(view.count(Tab::Delta)?.saturating_mul(DELTA_BYTES));
+    for tab in [Tab::EventSlabs, Tab::EventBlocks] {
+        // Chunks of ticks are larger than those of market trades: whichever there are, it is not less.
+        let of = |table| size(tab, &keys::event_table(table), &keys::after_prefix(&keys::event_table(table)));
+        let most = of(Tick::TABLE)?.max(of(MarketTrade::TABLE)?);
+        bytes = bytes.saturating_add(view.count(tab)?.saturating_mul(most));
+    }
+    Ok(bytes)
 }
 
-/// The end of the bars that are hot for too long; `None` where there are none, or it is not the time to look.
-fn old_bars(inner: &Arc<Inner>, daily: bool) -> ReadResult<Option<Timestamp>> {
+/// The end of the rows that are hot for too long; `None` where there are none, or it is not the time to look.
+fn old_rows(inner: &Arc<Inner>, daily: bool) -> ReadResult<Option<Timestamp>> {
     if !daily {
         return Ok(None);
     }
     let age = i64::try_from(inner.options.maintenance.hot_age.as_nanos()).unwrap_or(i64::MAX);
     let before = Timestamp::from_nanos(inner.options.clock.now().nanos().saturating_sub(age));
     let snapshot = Snapshot::take(inner)?;
-    let mut old = false;
+    let mut old =
+        has_old_events::<Tick>(&snapshot, before)? || has_old_events::<MarketTrade>(&snapshot, before)?;
     for (interval, adjustment) in hot_kinds(&snapshot)? {
         let prefix = keys::bars_of(interval, adjustment);
         let end = keys::slab(interval, adjustment, before);

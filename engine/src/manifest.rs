@@ -123,15 +123,20 @@ impl SegmentCache {
 
     /// Closes a segment that no manifest names any more; false where somebody reads it still.
     pub(crate) fn let_go(&self, id: u128) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_read = open.get(&id).is_some_and(|segment| Arc::strong_count(segment) > 1);
-        if !is_read {
-            open.remove(&id);
-        }
-        !is_read
+        close(&self.open, id) && close(&self.ticks, id) && close(&self.market_trades, id)
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
+}
+
+/// Closes a segment; false where somebody reads it still.
+fn close<S>(open: &Mutex<HashMap<u128, Arc<S>>>, id: u128) -> bool {
+    let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_read = open.get(&id).is_some_and(|segment| Arc::strong_count(segment) > 1);
+    if !is_read {
+        open.remove(&id);
+    }
+    !is_read
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use barkeeper_records::{AdjustmentTag, Interval};
+use barkeeper_records::{MarketTrade, Tick};
 use barkeeper_storage::{Axis, Dataset, SegmentEntry};
 
+use crate::events::Event;
 use crate::import::partition;
 
 /// Segments that may overlap on a key.
@@ -18,9 +19,9 @@ const SMALL_ROWS: u64 = 4_096;
 /// Segments are not merged for their number alone into more rows than this: some 500 MB.
 const MOST_ROWS: u64 = 16_000_000;
 
-/// Segments of bars that are merged only with each other: one interval and adjustment, and for bars
-/// shorter than a day one month.
-pub(crate) type Group = (Interval, AdjustmentTag, i32);
+/// Segments that are merged only with each other: of one dataset, and for bars shorter than a day and market
+/// trades of one month, for ticks of one day.
+pub(crate) type Group = (Dataset, i32);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +32,20 @@ pub(crate) enum Want {
     One,
 }
 
-/// The segments of bars on the axis of instruments, by group.
+/// The segments on the axis of instruments, by group.
 pub(crate) fn groups<'a>(
     entries: impl IntoIterator<Item = &'a SegmentEntry>,
 ) -> BTreeMap<Group, Vec<&'a SegmentEntry>> {
     let mut groups: BTreeMap<Group, Vec<&SegmentEntry>> = BTreeMap::new();
     for entry in entries {
-        if let (Dataset::Bars { interval, adjustment }, Axis::Instrument) = (entry.dataset, entry.axis) {
-            let month = partition(interval, entry.first);
-            groups.entry((interval, adjustment, month)).or_default().push(entry);
+        let part = match entry.dataset {
+            Dataset::Bars { interval, .. } => partition(interval, entry.first),
+            Dataset::Ticks => Tick::partition(entry.first),
+            Dataset::MarketTrades => MarketTrade::partition(entry.first),
+            _ => continue,
+        };
+        if entry.axis == Axis::Instrument {
+            groups.entry((entry.dataset, part)).or_default().push(entry);
         }
     }
     groups
@@ -103,7 +109,7 @@ fn alike<'a>(sorted: &[&'a SegmentEntry]) -> Option<Vec<&'a SegmentEntry>> {
 
 #[cfg(test)]
 mod tests {
-    use barkeeper_records::{Digest, Lsn, TradingDay};
+    use barkeeper_records::{AdjustmentTag, Digest, Interval, Lsn, TradingDay};
 
     use super::*;
 

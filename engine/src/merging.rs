@@ -9,100 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barkeeper_records::{
-    AdjustmentTag, Digest, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp, Version,
+    AdjustmentTag, Digest, InstrumentId, Interval, MarketTrade, RangeTombstone, SeriesKey, Tick, Timestamp,
+    Version,
 };
 use barkeeper_storage::{Axis, BarHasher, Dataset, Segment, SegmentEntry, SegmentWriter, VersionedBar};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
+use crate::events::merge_events;
 use crate::manifest::Manifest;
+use crate::merge_account::{Account, Tally, unlike};
 use crate::publication::{Common, Prepared, discard};
 use crate::sabotage::Sabotage;
 use crate::snapshot::Snapshot;
 use crate::store::Inner;
 use crate::upkeep::{Swap, Upkeep};
-
-/// Count and sums over rows: of keys and contents as in every digest, and of versions with them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    digest: Digest,
-    versions: u64,
-}
-
-impl Tally {
-    fn add(&mut self, hash: i64, version: Version) {
-        self.digest.add(hash);
-        self.versions = self.versions.wrapping_add((hash as u64 | 1).wrapping_mul(version.raw()));
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.digest.merge(&other.digest);
-        self.versions = self.versions.wrapping_add(other.versions);
-    }
-}
-
-/// Where every row of the inputs of one axis went.
-#[derive(Debug, Default)]
-struct Account {
-    inputs: Vec<Tally>,
-    kept: Tally,
-    superseded: Tally,
-    removed: Tally,
-    span: Option<(Timestamp, Timestamp)>,
-}
-
-/// A row with its hash and the place that orders it among rows that are merged together.
-type Hashed<K> = (K, VersionedBar, i64);
-
-impl Account {
-    /// Leaves of rows one a key, the highest version, and none that is removed.
-    fn settle<K: Ord>(
-        &mut self,
-        mut rows: Vec<Hashed<K>>,
-        is_removed: impl Fn(&K, &VersionedBar) -> bool,
-    ) -> Vec<(K, VersionedBar)> {
-        rows.sort_by(|(a, x, _), (b, y, _)| a.cmp(b).then(y.version.cmp(&x.version)));
-        let mut kept: Vec<(K, VersionedBar)> = Vec::with_capacity(rows.len());
-        let mut last_removed: Option<K> = None;
-        for (key, row, hash) in rows {
-            let known =
-                kept.last().is_some_and(|(last, _)| *last == key) || last_removed.as_ref() == Some(&key);
-            if known {
-                self.superseded.add(hash, row.version);
-            } else if is_removed(&key, &row) {
-                self.removed.add(hash, row.version);
-                last_removed = Some(key);
-            } else {
-                self.kept.add(hash, row.version);
-                let (first, last) = self.span.unwrap_or((row.bar.ts, row.bar.ts));
-                self.span = Some((first.min(row.bar.ts), last.max(row.bar.ts)));
-                kept.push((key, row));
-            }
-        }
-        kept
-    }
-
-    /// Holds what was read against the manifest, and what became of it against what was read.
-    fn check(&self, inputs: &[Arc<Segment>]) -> Result<(), MaintenanceError> {
-        let mut sum = Tally::default();
-        for (input, tally) in inputs.iter().zip(&self.inputs) {
-            if tally.digest != input.entry().digest {
-                return Err(unlike(format!(
-                    "{} does not give the rows of its entry",
-                    input.path().display()
-                )));
-            }
-            sum.merge(tally);
-        }
-        let mut told = self.kept;
-        told.merge(&self.superseded);
-        told.merge(&self.removed);
-        if told == sum { Ok(()) } else { Err(unlike("rows are not accounted for".to_owned())) }
-    }
-}
-
-const fn unlike(detail: String) -> MaintenanceError {
-    MaintenanceError::Unlike { detail }
-}
 
 /// One merge: what it reads, opened.
 struct Merging<'a> {
@@ -130,18 +50,36 @@ pub(crate) fn merge(
     chosen: &[SegmentEntry],
     tick: &mut dyn FnMut(u64),
 ) -> Result<Merged, MaintenanceError> {
+    match chosen.first().map(|entry| entry.dataset) {
+        Some(Dataset::Bars { interval, adjustment }) => {
+            merge_bars(inner, (interval, adjustment), chosen, tick)
+        }
+        Some(Dataset::Ticks) => merge_events::<Tick>(inner, chosen, tick),
+        Some(Dataset::MarketTrades) => merge_events::<MarketTrade>(inner, chosen, tick),
+        _ => Ok(Merged::default()),
+    }
+}
+
+/// The version of all rows of segments, where it is one.
+pub(crate) fn uniform(chosen: &[SegmentEntry]) -> Option<Version> {
+    let mut versions: BTreeSet<Option<Version>> = chosen.iter().map(|entry| entry.version).collect();
+    versions.pop_first().filter(|_| versions.is_empty()).flatten()
+}
+
+fn merge_bars(
+    inner: &Arc<Inner>,
+    (interval, adjustment): (Interval, AdjustmentTag),
+    chosen: &[SegmentEntry],
+    tick: &mut dyn FnMut(u64),
+) -> Result<Merged, MaintenanceError> {
     let snapshot = Snapshot::take(inner)?;
     let manifest = inner.segments.manifest(snapshot.view())?;
-    let Some(Dataset::Bars { interval, adjustment }) = chosen.first().map(|entry| entry.dataset) else {
-        return Ok(Merged::default());
-    };
     let twins = twins_of(&manifest, chosen)?;
     let open = |entries: &[SegmentEntry]| -> ReadResult<Vec<Arc<Segment>>> {
         entries.iter().map(|entry| inner.segments.segment(snapshot.view(), entry)).collect()
     };
     let (by_instrument, by_day) = (open(chosen)?, open(&twins)?);
-    let mut versions: BTreeSet<Option<Version>> = chosen.iter().map(|entry| entry.version).collect();
-    let version = versions.pop_first().filter(|_| versions.is_empty()).flatten();
+    let version = uniform(chosen);
     let mut removed: BTreeMap<InstrumentId, Vec<RangeTombstone>> = BTreeMap::new();
     for tombstone in snapshot.merged().tombstones_of(interval, adjustment)? {
         removed.entry(tombstone.series.instrument).or_default().push(tombstone);
@@ -161,7 +99,8 @@ pub(crate) fn merge(
             return Err(error);
         }
     };
-    merging.swap(chosen, twins, outputs, &account)
+    let inputs = chosen.iter().cloned().chain(twins).collect();
+    inner.swap_segments(inputs, outputs, &account)
 }
 
 /// The segments with the same rows on the other axis.
@@ -211,7 +150,7 @@ impl Merging<'_> {
         outputs: &mut Vec<Prepared>,
         tick: &mut dyn FnMut(u64),
     ) -> Result<Account, MaintenanceError> {
-        let mut account = Account { inputs: vec![Tally::default(); inputs.len()], ..Account::default() };
+        let mut account = Account::of(inputs.len());
         let (interval, adjustment, version) = (self.interval, self.adjustment, self.version);
         let common = Common { interval, adjustment, version, digest: Digest::default() };
         let prepared = self.inner.prepare(common, axis, id, twin, |writer| match axis {
@@ -298,7 +237,6 @@ impl Merging<'_> {
     /// Reads the output as every reader will, and compares its rows with those that were to be written.
     fn read_back(&self, prepared: &Prepared, account: &Account) -> Result<(), MaintenanceError> {
         let segment = prepared.open(&self.inner.place(prepared))?;
-        let entry = segment.entry();
         let (interval, adjustment) = (self.interval, self.adjustment);
         let mut found = Tally::default();
         let mut hasher: Option<(InstrumentId, BarHasher)> = None;
@@ -312,35 +250,29 @@ impl Merging<'_> {
                 found.add(of_series.hash(&row.bar), row.version);
             }
         }
-        let span = (entry.rows > 0).then_some((entry.first, entry.last));
-        let same = found == account.kept && entry.rows == account.kept.digest.count && span == account.span;
-        if same || self.inner.is_broken(Sabotage::TrustTheOutput) {
-            self.inner.step("read back")
-        } else {
-            Err(unlike(format!("{} does not hold the rows that were merged", segment.path().display())))
-        }
+        account.compare(self.inner, segment.entry(), &found)
     }
+}
 
-    fn swap(
-        &self,
-        chosen: &[SegmentEntry],
-        twins: Vec<SegmentEntry>,
+impl Inner {
+    /// Commits that outputs take the place of inputs.
+    pub(crate) fn swap_segments(
+        self: &Arc<Self>,
+        inputs: Vec<SegmentEntry>,
         outputs: Vec<Prepared>,
         account: &Account,
     ) -> Result<Merged, MaintenanceError> {
-        let inner = self.inner;
         let bytes = outputs.iter().map(Prepared::bytes).sum();
         let (superseded, removed) = (account.superseded.digest.count, account.removed.digest.count);
-        let inputs = chosen.iter().cloned().chain(twins).collect();
-        let until = inner.grace_end();
-        if inner.is_broken(Sabotage::DeleteBeforeTheCommit) {
-            let place = |entry: &SegmentEntry| inner.dir.join(entry.path());
-            discard(&chosen.iter().map(place).collect::<Vec<_>>());
+        let until = self.grace_end();
+        if self.is_broken(Sabotage::DeleteBeforeTheCommit) {
+            let place = |entry: &SegmentEntry| self.dir.join(entry.path());
+            discard(&inputs.iter().map(place).collect::<Vec<_>>());
         }
-        inner.step("before the commit")?;
-        let swap = Swap { inputs, outputs, superseded, removed, now: inner.options.clock.now(), until };
-        inner.change_manifest(Upkeep::Swap(Box::new(swap)))?;
-        inner.step("after the commit")?;
+        self.step("before the commit")?;
+        let swap = Swap { inputs, outputs, superseded, removed, now: self.options.clock.now(), until };
+        self.change_manifest(Upkeep::Swap(Box::new(swap)))?;
+        self.step("after the commit")?;
         Ok(Merged { rows: account.kept.digest.count, bytes, superseded, removed })
     }
 }

@@ -6,8 +6,8 @@ use std::thread;
 
 use barkeeper_records::{AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, Version};
 use barkeeper_storage::{
-    Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentError, SegmentKind, SegmentV1, SegmentWriter,
-    VersionedBar, WrittenSegment, file_name,
+    Axis, Dataset, EventSegment, EventWriter, NumberOfV1, Segment, SegmentEntry, SegmentError, SegmentKind,
+    SegmentV1, SegmentWriter, StoredEvent, VersionedBar, WrittenSegment, file_name,
 };
 
 use crate::error::{CommitResult, MaintenanceError};
@@ -34,17 +34,6 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// A segment of ticks or market trades.
-    pub(crate) const fn of_events(
-        id: u128,
-        dataset: Dataset,
-        version: Option<Version>,
-        digest: Digest,
-        written: WrittenSegment,
-    ) -> Self {
-        Self { id, twin: None, axis: Axis::Instrument, dataset, version, digest, written }
-    }
-
     pub(crate) const fn bytes(&self) -> u64 {
         self.written.bytes
     }
@@ -62,6 +51,12 @@ impl Prepared {
     pub(crate) fn open(&self, place: &Path) -> Result<Segment, SegmentError> {
         let (entry, index) = self.clone().entry(Lsn::default(), self.version);
         Segment::open(place, entry, index)
+    }
+
+    /// Opens a file of ticks or market trades as readers will.
+    pub(crate) fn open_events<T: StoredEvent>(&self, place: &Path) -> Result<EventSegment<T>, SegmentError> {
+        let (entry, index) = self.clone().entry(Lsn::default(), self.version);
+        EventSegment::open(place, entry, index)
     }
 
     fn entry(self, lsn: Lsn, version: Option<Version>) -> (SegmentEntry, barkeeper_storage::SegmentIndexV1) {
@@ -200,15 +195,31 @@ impl Inner {
     ) -> Result<Prepared, MaintenanceError> {
         let Common { interval, adjustment, version, digest } = common;
         let kind = SegmentKind { axis, interval, adjustment, version };
-        let staged = self.dir.join(STAGING).join(file_name(id));
-        let written = self.write_staged(&staged, kind, fill).inspect_err(|error| {
-            // What a crash leaves is an orphan; what fails otherwise is not left behind.
-            if !error.is_cut() {
-                discard(std::slice::from_ref(&staged));
-            }
-        })?;
+        let create = |staged: &Path| SegmentWriter::create(staged, kind);
+        let written = self.stage(id, create, fill, SegmentWriter::finish)?;
         let dataset = Dataset::Bars { interval, adjustment };
-        let prepared = Prepared { id, twin, axis, dataset, version, digest, written };
+        self.move_into_place(Prepared { id, twin, axis, dataset, version, digest, written })
+    }
+
+    /// Writes one segment of ticks or market trades and moves it to its place. `fill` answers its digest.
+    pub(crate) fn prepare_event_segment<T: StoredEvent>(
+        &self,
+        version: Option<Version>,
+        fill: impl FnOnce(&mut EventWriter<T>) -> Result<Digest, MaintenanceError>,
+    ) -> Result<Prepared, MaintenanceError> {
+        let (id, axis, dataset) = (self.new_id(), Axis::Instrument, T::DATASET);
+        let mut digest = Digest::default();
+        let create = |staged: &Path| EventWriter::<T>::create(staged, version);
+        let fill = |writer: &mut EventWriter<T>| {
+            digest = fill(writer)?;
+            Ok(())
+        };
+        let written = self.stage(id, create, fill, EventWriter::finish)?;
+        self.move_into_place(Prepared { id, twin: None, axis, dataset, version, digest, written })
+    }
+
+    fn move_into_place(&self, prepared: Prepared) -> Result<Prepared, MaintenanceError> {
+        let staged = self.dir.join(STAGING).join(file_name(prepared.id));
         let place = self.place(&prepared);
         folder::rename_durably(&staged, &place)
             .map_err(|source| MaintenanceError::Io { path: place, source })?;
@@ -216,20 +227,31 @@ impl Inner {
         Ok(prepared)
     }
 
-    fn write_staged(
+    /// Writes a file in `staging/`.
+    fn stage<W>(
         &self,
-        staged: &Path,
-        kind: SegmentKind,
-        fill: impl FnOnce(&mut SegmentWriter) -> Result<(), MaintenanceError>,
+        id: u128,
+        create: impl FnOnce(&Path) -> Result<W, SegmentError>,
+        fill: impl FnOnce(&mut W) -> Result<(), MaintenanceError>,
+        finish: impl FnOnce(W) -> Result<WrittenSegment, SegmentError>,
     ) -> Result<WrittenSegment, MaintenanceError> {
-        self.step("begin")?;
-        let mut writer = SegmentWriter::create(staged, kind)?;
-        self.step("created")?;
-        fill(&mut writer)?;
-        self.step("filled")?;
-        let written = writer.finish()?;
-        self.step("forced and checked")?;
-        Ok(written)
+        let staged = self.dir.join(STAGING).join(file_name(id));
+        let write = || {
+            self.step("begin")?;
+            let mut writer = create(&staged)?;
+            self.step("created")?;
+            fill(&mut writer)?;
+            self.step("filled")?;
+            let written = finish(writer)?;
+            self.step("forced and checked")?;
+            Ok(written)
+        };
+        write().inspect_err(|error: &MaintenanceError| {
+            // What a crash leaves is an orphan; what fails otherwise is not left behind.
+            if !error.is_cut() {
+                discard(std::slice::from_ref(&staged));
+            }
+        })
     }
 
     pub(crate) fn place(&self, prepared: &Prepared) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Undoing a merge: its inputs come back from the trash, its outputs go there.
 
-use barkeeper_records::{AdjustmentTag, Interval, Timestamp};
+use barkeeper_records::Timestamp;
 use barkeeper_storage::{
     Dataset, MergeV1, RetiredSegment, RetiredV1, SegmentEntry, SegmentV1, StoredRow, hash_file, keys,
 };
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::{MaintenanceError, ReadResult, missing};
 use crate::folder::{self, TRASH};
+use crate::maintenance::as_text;
 use crate::manifest::key_of;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -18,10 +19,9 @@ use crate::view::View;
 /// A merge that was undone or can be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UndoReport {
-    /// The length of the bars.
-    pub interval: Interval,
-    /// How their prices were adjusted.
-    pub adjustment: AdjustmentTag,
+    /// What its rows are.
+    #[serde(serialize_with = "as_text")]
+    pub dataset: Dataset,
     /// When it was merged.
     pub merged: Timestamp,
     /// Until when it can be undone.
@@ -59,13 +59,11 @@ impl Store {
         let Candidate { generation, merge, inputs } =
             candidate(&Snapshot::take(inner)?, inner.options.clock.now())?;
         let time = |ms| Timestamp::from_millis(ms).ok_or_else(|| missing("time of a merge"));
-        let Some(Dataset::Bars { interval, adjustment }) = inputs.first().map(|one| one.entry.dataset) else {
-            return Err(missing("input of a merge").into());
-        };
+        let dataset = inputs.first().map(|one| one.entry.dataset);
+        let dataset = dataset.ok_or_else(|| missing("input of a merge"))?;
         let on_one_axis = |one: &&RetiredSegment| one.entry.axis == barkeeper_storage::Axis::Instrument;
         let report = UndoReport {
-            interval,
-            adjustment,
+            dataset,
             merged: time(merge.merged_ms)?,
             until: time(merge.until_ms)?,
             restored: inputs.len() as u64,

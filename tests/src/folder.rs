@@ -95,17 +95,31 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The live segment files of a store, on both axes.
+/// All files of segments below a store's folder, those that nothing knows of among them, sorted.
+///
+/// # Errors
+/// What the operating system says.
+pub fn segments_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for part in ["bars", "market_trades", "ticks"] {
+        found.extend(files_below(&dir.join(part))?);
+    }
+    Ok(found)
+}
+
+/// The live segment files of a store, of bars of these kinds on both axes, ticks and market trades, sorted.
 ///
 /// # Errors
 /// Why the store could not tell.
 pub fn live_files(store: &Store, kinds: &[(Interval, AdjustmentTag)]) -> Result<Vec<PathBuf>, String> {
     let mut live = Vec::new();
-    for (interval, adjustment) in kinds {
-        for axis in [Axis::Instrument, Axis::Day] {
-            let dataset = Dataset::Bars { interval: *interval, adjustment: *adjustment };
-            live.extend(store.files(dataset, axis).map_err(|error| error.to_string())?.files);
-        }
+    let bars = kinds.iter().flat_map(|(interval, adjustment)| {
+        let dataset = Dataset::Bars { interval: *interval, adjustment: *adjustment };
+        [(dataset, Axis::Instrument), (dataset, Axis::Day)]
+    });
+    let streams = [(Dataset::Ticks, Axis::Instrument), (Dataset::MarketTrades, Axis::Instrument)];
+    for (dataset, axis) in bars.chain(streams) {
+        live.extend(store.files(dataset, axis).map_err(|error| error.to_string())?.files);
     }
     live.sort();
     Ok(live)

@@ -12,6 +12,7 @@ mod ledger;
 pub mod market;
 pub mod model;
 pub mod past;
+pub mod recovered;
 pub mod rng;
 pub mod seed;
 pub mod streams;

@@ -17,19 +17,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use barkeeper::{
-    CompactOptions, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions, Sabotage,
+    CompactOptions, Dataset, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions, Sabotage,
     SealOptions, Store, StoreOptions,
 };
 use barkeeper_records::{
     AdjustmentTag, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
 };
-use barkeeper_tests::digests;
 use barkeeper_tests::disk::{Disk, Survival};
 use barkeeper_tests::examine::{Depth, Examination};
-use barkeeper_tests::folder::{clock, copy, files_below, live_files, options, scratch, turn, verify};
-use barkeeper_tests::guard::guarded;
+use barkeeper_tests::folder::{
+    clock, copy, files_below, live_files, options, scratch, segments_below, turn, verify,
+};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
+use barkeeper_tests::recovered::agrees;
 use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
 use barkeeper_tests::workload::Workload;
@@ -164,30 +165,14 @@ impl Scene {
     }
 
     fn examine(&self) -> Result<(), String> {
-        examine(&self.store, &self.model)
+        agrees(&self.store, &self.model)
     }
-}
-
-fn examine(store: &Store, model: &Model) -> Result<(), String> {
-    let snapshot = store.snapshot().map_err(|error| error.to_string())?;
-    Examination::of(model, &snapshot, Depth::Paths).perfect()?;
-    digests::agree(model, store.feed().as_ref())
 }
 
 /// Opens what a cut left and holds all of it against the model.
 fn recovered(image: Vec<u8>, dir: &Path, clock: &Arc<FixedClock>, model: &Model) -> Result<Store, String> {
-    let opened = guarded(|| Store::on_backend(Disk::holding(image), dir, eager(clock)));
-    let store = opened?.map_err(|error| error.to_string())?;
-    examine(&store, model)?;
-    let live = live_files(&store, &market().kinds)?;
-    let stands = files_below(&dir.join("bars")).map_err(|error| error.to_string())?;
-    if live != stands {
-        return Err(format!("{} files are live, {} stand in bars", live.len(), stands.len()));
-    }
-    if !files_below(&dir.join("staging")).map_err(|error| error.to_string())?.is_empty() {
-        return Err("files are left in staging".to_owned());
-    }
-    Ok(store)
+    let opened = barkeeper_tests::recovered::recovered(image, dir, eager(clock), &market().kinds, &[model]);
+    opened.map(|(store, _)| store)
 }
 
 /// What a power cut may do to a staged file that was not forced to the disk.
@@ -244,7 +229,7 @@ fn again(store: &Store, what: Work, model: &Model, place: &str) {
         Err(MaintenanceError::NotUndone { .. }) if what == Work::Undo => {}
         done => done.unwrap_or_else(|error| panic!("{place}, again: {error}")),
     }
-    examine(store, model).unwrap_or_else(|error| panic!("{place}, again: {error}"));
+    agrees(store, model).unwrap_or_else(|error| panic!("{place}, again: {error}"));
 }
 
 #[test]
@@ -331,7 +316,7 @@ fn what_is_written_at_any_step_of_a_merge_or_an_undo_is_there() {
             });
             what.run(&store).unwrap();
             store.on_step(|_, _| false);
-            examine(&store, &model.lock().unwrap()).map_err(|error| format!("{what:?}: {error}")).unwrap();
+            agrees(&store, &model.lock().unwrap()).map_err(|error| format!("{what:?}: {error}")).unwrap();
             drop(Arc::into_inner(store).unwrap());
             fs::write(dir.path().join("store.redb"), disk.bytes()).unwrap();
             verify(dir.path(), options(&clock)).map_err(|error| format!("{what:?}: {error}")).unwrap();
@@ -344,9 +329,14 @@ fn a_snapshot_reads_the_files_of_its_time_whatever_is_merged_meanwhile() {
     let template = Template::new(7);
     let scene = template.scene(&[]);
     let held = scene.store.snapshot().unwrap();
-    let (files, kinds) = (live_files(&scene.store, &market().kinds).unwrap(), market().kinds);
+    let (before, kinds) = (live_files(&scene.store, &market().kinds).unwrap(), market().kinds);
     let first = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
     assert!(first.len() > 1 && first.iter().any(|one| one.superseded > 0 && one.removed > 0), "{first:?}");
+    for dataset in [Dataset::Ticks, Dataset::MarketTrades] {
+        assert!(first.iter().any(|one| one.merged.dataset == dataset), "{first:?}");
+    }
+    let after = live_files(&scene.store, &kinds).unwrap();
+    let files: Vec<_> = before.iter().filter(|file| !after.contains(file)).collect();
     let trash = scene.store.empty_trash(true).unwrap();
     assert_eq!((trash.deleted, trash.held), (0, files.len() as u64), "{trash:?}");
     assert!(files.iter().all(|file| file.exists()));
@@ -359,7 +349,7 @@ fn a_snapshot_reads_the_files_of_its_time_whatever_is_merged_meanwhile() {
     assert!(files_below(&scene.dir.path().join("trash")).unwrap().is_empty());
     let refused = scene.store.undo(false).unwrap_err();
     assert!(matches!(refused, MaintenanceError::NotUndone { .. }), "{refused}");
-    assert!(live_files(&scene.store, &kinds).unwrap().len() < files.len());
+    assert!(after.len() < before.len());
     scene.examine().unwrap();
 }
 
@@ -431,11 +421,11 @@ fn a_merge_that_writes_something_else_is_found_out_and_changes_nothing() {
     assert!(matches!(found, MaintenanceError::Unlike { .. }), "{found}");
     scene.store.sabotage(&[]);
     // A bit that turns over between the writing and the reading is found by its checksum.
-    let bars = scene.dir.path().join("bars");
+    let folder = scene.dir.path().to_owned();
     let live = before.0.clone();
     scene.store.on_step(move |_, name| {
         if name == "moved" {
-            let new = files_below(&bars).unwrap().into_iter().find(|file| !live.contains(file)).unwrap();
+            let new = segments_below(&folder).unwrap().into_iter().find(|file| !live.contains(file)).unwrap();
             let mut bytes = fs::read(&new).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
@@ -448,7 +438,7 @@ fn a_merge_that_writes_something_else_is_found_out_and_changes_nothing() {
     scene.store.on_step(|_, _| false);
     let after = (live_files(&scene.store, &market().kinds).unwrap(), scene.store.stats().unwrap().lsn);
     assert_eq!(before, after);
-    assert_eq!(files_below(&scene.dir.path().join("bars")).unwrap(), before.0, "nothing is left over");
+    assert_eq!(segments_below(scene.dir.path()).unwrap(), before.0, "nothing is left over");
     scene.examine().unwrap();
     scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
     scene.examine().unwrap();
@@ -468,7 +458,7 @@ fn a_damaged_input_stops_a_merge_and_leaves_nothing_behind() {
     let found = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap_err();
     assert!(matches!(found, MaintenanceError::Segment(_) | MaintenanceError::Read(_)), "{found}");
     assert_eq!(live_files(&scene.store, &market().kinds).unwrap(), live);
-    assert_eq!(files_below(&scene.dir.path().join("bars")).unwrap(), live);
+    assert_eq!(segments_below(scene.dir.path()).unwrap(), live);
     assert!(files_below(&scene.dir.path().join("staging")).unwrap().is_empty());
 }
 
@@ -521,7 +511,7 @@ fn segments_that_pile_up_are_merged_by_the_stores_own_maintenance() {
         assert!(store.stats().unwrap().segments <= 8, "four on each axis");
     }
     assert!(merges > 3, "{merges}");
-    examine(&store, &model).unwrap();
+    agrees(&store, &model).unwrap();
     // A budget of nothing does nothing but say that there is more.
     let space = store.space().unwrap();
     assert!(space.superseded_rows > 0 && space.trash_bytes > 0, "{space:?}");
@@ -537,7 +527,7 @@ fn segments_that_pile_up_are_merged_by_the_stores_own_maintenance() {
     verify(dir.path(), options(&clock)).unwrap();
     let store = Store::open(dir.path(), options(&clock)).unwrap();
     assert_eq!(store.stats().unwrap().segments, 2);
-    examine(&store, &model).unwrap();
+    agrees(&store, &model).unwrap();
 }
 
 #[test]
@@ -578,7 +568,7 @@ fn a_range_tombstone_goes_when_its_rows_its_targets_and_180_days_are_gone() {
     turn(&clock, 2 * DAY_MS);
     assert_eq!((maintain(), count()), (0, 1), "an undo would bring its rows back");
     store.undo(false).unwrap();
-    examine(&store, &model).unwrap();
+    agrees(&store, &model).unwrap();
     store.merge(&WHOLE, &mut |_, _| {}).unwrap();
     turn(&clock, 8 * DAY_MS);
     maintain();
@@ -588,7 +578,7 @@ fn a_range_tombstone_goes_when_its_rows_its_targets_and_180_days_are_gone() {
     store.feed().forget_target("late").unwrap();
     turn(&clock, 2 * DAY_MS);
     assert_eq!((maintain(), count()), (1, 0));
-    examine(&store, &model).unwrap();
+    agrees(&store, &model).unwrap();
     drop(store);
     verify(dir.path(), options(&clock)).unwrap();
 }
@@ -665,7 +655,7 @@ fn readers_and_writers_go_on_while_everything_is_merged_undone_and_emptied() {
         reader.join().unwrap()
     });
     println!("{looks} looks");
-    examine(&store, &model).unwrap();
+    agrees(&store, &model).unwrap();
     drop(store);
     fs::write(dir.path().join("store.redb"), disk.bytes()).unwrap();
     verify(dir.path(), options(&clock)).unwrap();

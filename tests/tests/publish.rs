@@ -19,11 +19,9 @@ use barkeeper_records::{
     AdjustmentTag, Bar, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey,
     Timestamp,
 };
-use barkeeper_tests::digests;
 use barkeeper_tests::disk::{Disk, Survival};
 use barkeeper_tests::examine::{Depth, Examination};
-use barkeeper_tests::folder::{clock, copy, files_below, live_files, options, turn, verify};
-use barkeeper_tests::guard::guarded;
+use barkeeper_tests::folder::{clock, copy, files_below, options, turn, verify};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::rng::Rng;
@@ -194,26 +192,12 @@ fn recovered(
     possible: &[&Model],
 ) -> Result<(Store, Model), String> {
     let before = segment_names(dir, &["bars", "ticks", "market_trades", "staging", "trash"]);
-    let opened = guarded(|| Store::on_backend(Disk::holding(image), dir, options(clock)));
-    let store = opened?.map_err(|error| error.to_string())?;
-    let snapshot = store.snapshot().map_err(|error| error.to_string())?;
-    let found = possible.iter().find(|model| model.lsn == snapshot.lsn());
-    let found = found.ok_or_else(|| format!("it opens at LSN {}", snapshot.lsn()))?;
-    Examination::of(found, &snapshot, Depth::Paths).perfect()?;
-    digests::agree(found, store.feed().as_ref())?;
-    let live = live_files(&store, &market().kinds)?;
-    let stands = files_below(&dir.join("bars")).map_err(|error| error.to_string())?;
-    if live != stands {
-        return Err(format!("{} files are live, {} stand in bars", live.len(), stands.len()));
-    }
-    if !segment_names(dir, &["staging"]).is_empty() {
-        return Err("files are left in staging".to_owned());
-    }
+    let found = barkeeper_tests::recovered::recovered(image, dir, options(clock), &market().kinds, possible)?;
     let after = segment_names(dir, &["bars", "ticks", "market_trades", "trash"]);
     if before != after {
         return Err(format!("there were {} files, {} are left", before.len(), after.len()));
     }
-    Ok((store, (*found).clone()))
+    Ok(found)
 }
 
 fn segment_names(dir: &Path, parts: &[&str]) -> Vec<PathBuf> {

@@ -23,7 +23,7 @@ use barkeeper_records::{
 use barkeeper_tests::digests;
 use barkeeper_tests::disk::Disk;
 use barkeeper_tests::examine::{Depth, Examination};
-use barkeeper_tests::folder::{clock, files_below, live_files, options, turn, verify};
+use barkeeper_tests::folder::{clock, live_files, options, segments_below, turn, verify};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::rng::Rng;
@@ -292,7 +292,7 @@ fn an_import_that_gives_up_changes_nothing() {
 fn an_import_that_gives_up_leaves_no_files() {
     let scene = contended();
     let live = live_files(&scene.store, &scene.market.kinds).unwrap();
-    assert_eq!(files_below(&scene.dir.path().join("bars")).unwrap(), live);
+    assert_eq!(segments_below(scene.dir.path()).unwrap(), live);
     scene.finish();
 }
 

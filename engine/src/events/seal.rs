@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use barkeeper_records::{Digest, InstrumentId, Timestamp, Version};
-use barkeeper_storage::{ChunkKind, EventChunk, EventHasher, EventWriter, VersionedEvent, file_name, keys};
+use barkeeper_storage::{ChunkKind, EventChunk, EventHasher, EventWriter, VersionedEvent, keys};
 
-use super::Event;
 use super::read::settle;
-use crate::error::{MaintenanceError, ReadResult};
-use crate::folder::{self, STAGING};
+use super::{Event, slab_of};
+use crate::error::{MaintenanceError, ReadResult, missing};
 use crate::publication::Prepared;
 use crate::report::SealReport;
 use crate::snapshot::Snapshot;
@@ -66,6 +65,25 @@ pub(crate) fn seal_events<T: Event>(
         }
     }
     Ok(())
+}
+
+/// Whether there are hot chunks that end before an instant, judged by where they begin.
+pub(crate) fn has_old_events<T: Event>(snapshot: &Snapshot, before: Timestamp) -> ReadResult<bool> {
+    let mut old = false;
+    let all = keys::event_table(T::TABLE);
+    let end = keys::event_slabs_of(T::TABLE, slab_of(before)).min(keys::after_prefix(&all));
+    snapshot.view().scan(Tab::EventSlabs, &all, &end, false, &mut |_, _| {
+        old = true;
+        Ok(ControlFlow::Break(()))
+    })?;
+    if !old {
+        snapshot.view().scan_prefix(Tab::EventBlocks, &all, &mut |key, _| {
+            let (_, _, place) = keys::read_event(key).ok_or_else(|| missing("block key"))?;
+            old = place.ts < before;
+            Ok(if old { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    Ok(old)
 }
 
 /// Reads chunks from a key on; answers the key to go on from where there are too many for one publication.
@@ -144,7 +162,18 @@ impl Inner {
                 runs().flat_map(|(_, run)| run.iter().map(|row| row.version)).collect();
             let uniform =
                 version.or_else(|| if versions.len() == 1 { versions.first().copied() } else { None });
-            match self.prepare_event_segment(uniform, runs()) {
+            let fill = |writer: &mut EventWriter<T>| {
+                let mut digest = Digest::default();
+                for (instrument, run) in runs() {
+                    let mut hasher = EventHasher::<T>::new(&instrument);
+                    for row in run {
+                        digest.add(hasher.hash(&row.event));
+                    }
+                    writer.push(instrument, run)?;
+                }
+                Ok(digest)
+            };
+            match self.prepare_event_segment(uniform, fill) {
                 Ok(one) => prepared.push(one),
                 Err(error) => {
                     let places: Vec<_> = prepared.iter().map(|one| self.place(one)).collect();
@@ -153,35 +182,6 @@ impl Inner {
                 }
             }
         }
-        Ok(prepared)
-    }
-
-    fn prepare_event_segment<'r, T: Event>(
-        &self,
-        version: Option<Version>,
-        runs: impl Iterator<Item = (InstrumentId, &'r [VersionedEvent<T>])>,
-    ) -> Result<Prepared, MaintenanceError> {
-        let id = self.new_id();
-        let staged = self.dir.join(STAGING).join(file_name(id));
-        self.step("begin")?;
-        let mut writer = EventWriter::<T>::create(&staged, version)?;
-        self.step("created")?;
-        let mut digest = Digest::default();
-        for (instrument, run) in runs {
-            let mut hasher = EventHasher::<T>::new(&instrument);
-            for row in run {
-                digest.add(hasher.hash(&row.event));
-            }
-            writer.push(instrument, run)?;
-        }
-        self.step("filled")?;
-        let written = writer.finish()?;
-        self.step("forced and checked")?;
-        let prepared = Prepared::of_events(id, T::DATASET, version, digest, written);
-        let place = self.place(&prepared);
-        folder::rename_durably(&staged, &place)
-            .map_err(|source| MaintenanceError::Io { path: place, source })?;
-        self.step("moved")?;
         Ok(prepared)
     }
 }

@@ -17,10 +17,11 @@ use crate::progress::Progress;
 /// store open does this by itself.
 #[derive(Debug, Args)]
 pub(crate) struct Merge {
-    /// Only bars of this length
+    /// Only bars of this length; else all of them, ticks and market trades
     #[arg(long)]
     interval: Option<Interval>,
-    /// Leave one segment of each length and adjustment, for bars shorter than a day of each month
+    /// Leave one segment of each length and adjustment, for bars shorter than a day of each month; one of
+    /// each day of ticks and of each month of market trades
     #[arg(long)]
     whole: bool,
     /// Only say what would be merged first
@@ -59,8 +60,7 @@ impl Merge {
 
 fn plan_cells(plan: &MergePlan) -> Vec<Cell> {
     vec![
-        Cell::text(plan.interval),
-        Cell::text(plan.adjustment),
+        Cell::text(plan.dataset),
         Cell::Instant(plan.first, "UTC"),
         Cell::Instant(plan.last, "UTC"),
         Cell::Count(plan.segments),
@@ -69,7 +69,7 @@ fn plan_cells(plan: &MergePlan) -> Vec<Cell> {
     ]
 }
 
-const PLAN: [&str; 7] = ["interval", "adjustment", "first", "last", "segments", "rows_read", "bytes_read"];
+const PLAN: [&str; 6] = ["dataset", "first", "last", "segments", "rows_read", "bytes_read"];
 
 fn planned(plans: &[MergePlan]) -> Rows {
     let mut rows = Rows::new(PLAN);

@@ -26,8 +26,7 @@ impl Undo {
             Format::Json => output::json(out, &report)?,
             format => {
                 let record = vec![
-                    ("interval", Cell::text(report.interval)),
-                    ("adjustment", Cell::text(report.adjustment)),
+                    ("dataset", Cell::text(report.dataset)),
                     ("merged", Cell::Instant(report.merged, "UTC")),
                     ("until", Cell::Instant(report.until, "UTC")),
                     ("restored", Cell::Count(report.restored)),
