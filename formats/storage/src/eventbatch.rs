@@ -15,9 +15,14 @@ use crate::pages::{PageSpan, RowFile};
 use crate::verified::{SegmentError, guarded};
 
 impl<T: StoredEvent> EventSegment<T> {
-    /// The pages of `ts` in one row group that hold some of the rows, cut to them; `None` where the file
-    /// does not tell.
-    fn group_pages(&self, number: usize, group: &Range<u64>, rows: &Range<u64>) -> Option<Vec<PageSpan>> {
+    /// The pages of `ts` in one row group that hold some of the rows, cut to them, and whether each holds no
+    /// others; `None` where the file does not tell.
+    fn group_pages(
+        &self,
+        number: usize,
+        group: &Range<u64>,
+        rows: &Range<u64>,
+    ) -> Option<Vec<(PageSpan, bool)>> {
         let index = self.metadata().page_index_for_row_group(number);
         let Some(ColumnIndexMetaData::INT64(times)) = index.column_index(TS) else { return None };
         let locations = index.offset_index(TS)?.page_locations();
@@ -27,10 +32,11 @@ impl<T: StoredEvent> EventSegment<T> {
         };
         let mut pages = Vec::new();
         for page in 0..locations.len() {
-            let (start, end) = (row_of(page)?.max(rows.start), row_of(page + 1)?.min(rows.end));
+            let all = row_of(page)?..row_of(page + 1)?;
+            let (start, end) = (all.start.max(rows.start), all.end.min(rows.end));
             if start < end {
                 let (first, last) = (*times.min_value(page)?, *times.max_value(page)?);
-                pages.push(PageSpan { start, end, first, last });
+                pages.push((PageSpan { start, end, first, last }, (start..end) == all));
             }
         }
         Some(pages)
@@ -90,13 +96,25 @@ impl<T: StoredEvent> RowFile for EventSegment<T> {
                 // Without an index of pages the whole may hold any time of the run.
                 let whole =
                     PageSpan { start: inside.start, end: inside.end, first: run.first, last: run.last };
-                spans.extend(self.group_pages(number, &group, &inside).unwrap_or_else(|| vec![whole]));
+                spans.extend(
+                    self.group_pages(number, &group, &inside).unwrap_or_else(|| vec![(whole, false)]),
+                );
             }
         }
-        for span in &mut spans {
-            (span.first, span.last) = (span.first.max(run.first), span.last.min(run.last));
-        }
-        spans
+        let exact = |place: Option<usize>| {
+            let found = place.and_then(|place| spans.get(place));
+            found.filter(|(_, is_whole)| *is_whole).map(|(span, _)| *span)
+        };
+        let sharpened = spans.iter().enumerate().map(|(place, (span, is_whole))| {
+            let (mut first, mut last) = (span.first.max(run.first), span.last.min(run.last));
+            if !is_whole {
+                // Times of other instruments say nothing, but rows of one ascend from page to page.
+                first = exact(place.checked_sub(1)).map_or(first, |before| first.max(before.last));
+                last = exact(place.checked_add(1)).map_or(last, |behind| last.min(behind.first));
+            }
+            PageSpan { first, last, ..*span }
+        });
+        sharpened.collect()
     }
 
     fn read_ranges(&self, rows: &[Range<u64>], columns: &[usize]) -> Result<Vec<RecordBatch>, SegmentError> {

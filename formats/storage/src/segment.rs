@@ -538,6 +538,7 @@ mod tests {
 
     use super::*;
     use crate::index::{Page, RunV1};
+    use crate::pages::RowFile;
     use crate::segment_writer::SegmentWriter;
 
     const ROWS: u64 = 6;

@@ -12,7 +12,7 @@ use barkeeper_records::{
     AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
 };
 use barkeeper_storage::{
-    Axis, Dataset, Segment, SegmentEntry, SegmentError, SegmentIndexV1, SegmentKind, SegmentWriter,
+    Axis, Dataset, RowFile, Segment, SegmentEntry, SegmentError, SegmentIndexV1, SegmentKind, SegmentWriter,
     VersionedBar,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
