@@ -228,6 +228,27 @@ pub(crate) fn operation(market: &Market, rng: &mut Rng, on_conflict: OnConflict)
     }
 }
 
+/// Ticks and market trades of one day for every instrument. Each part corrects some rows of the part before,
+/// adds some behind them, and removes the first of one instrument.
+pub fn section(market: &Market, part: usize) -> Vec<Operation> {
+    let on_conflict = OnConflict::Replace;
+    let from = Timestamp::from_nanos(Market::day(0).label().nanos() + 5_400_000_000_000);
+    let to = Timestamp::from_nanos(from.nanos() + 1_000_000_000);
+    let all = || market.instruments.iter().flat_map(|one| (part..part + 6).map(move |n| (*one, n)));
+    let ticks = all().map(|(one, number)| (one, tick(from, number, part % 3))).collect();
+    let trades = all().map(|(one, number)| (one, trade(from, number, part % 3))).collect();
+    let instrument = market.instruments.get(part).copied();
+    let removed = instrument.filter(|_| part > 0).map(|instrument| {
+        [
+            Operation::DeleteTicks { instrument, from, to },
+            Operation::DeleteMarketTrades { instrument, from, to },
+        ]
+    });
+    let put =
+        [Operation::PutTicks { ticks, on_conflict }, Operation::PutMarketTrades { trades, on_conflict }];
+    put.into_iter().chain(removed.into_iter().flatten()).collect()
+}
+
 /// Many instruments, none twice.
 fn some(market: &Market, rng: &mut Rng) -> Vec<InstrumentId> {
     let percent = rng.within(10, 100);

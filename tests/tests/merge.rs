@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use barkeeper::{
-    CompactOptions, Dataset, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions, Sabotage,
-    SealOptions, Store, StoreOptions,
+    CompactOptions, Dataset, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions,
+    MergeReport, Sabotage, SealOptions, Store, StoreOptions,
 };
 use barkeeper_records::{
     AdjustmentTag, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
@@ -33,6 +33,7 @@ use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::recovered::agrees;
 use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
+use barkeeper_tests::streams;
 use barkeeper_tests::workload::Workload;
 use tempfile::TempDir;
 
@@ -93,6 +94,9 @@ fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
             let all =
                 Operation::PutCrossSection { interval, adjustment, bars, on_conflict: OnConflict::Replace };
             put(&mut model, Batch::of(all));
+        }
+        for operation in streams::section(&market(), part) {
+            put(&mut model, Batch::of(operation));
         }
         for _ in 0..8 {
             let batch = workload.batch(&model);
@@ -201,7 +205,10 @@ fn a_power_cut_at_every_step_of_maintenance_loses_nothing() {
             let steps = scene.work(what, None);
             scene.examine().unwrap();
             assert!(steps.len() > 2, "{what:?}: {steps:?}");
-            for (number, (name, _)) in steps.iter().enumerate() {
+            // Long runs cut at every step, short ones at some forty of each kind of work, others with every seed.
+            let stride = steps.len().div_ceil(rounds(40, 1_000_000));
+            let first = rng.below(stride);
+            for (number, (name, _)) in steps.iter().enumerate().skip(first).step_by(stride) {
                 let scene = template.scene(before);
                 let requests = scene.work(what, Some(number))[number].1;
                 let place = format!("{what:?} cut at step {number}, {name}");
@@ -333,7 +340,9 @@ fn a_snapshot_reads_the_files_of_its_time_whatever_is_merged_meanwhile() {
     let first = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
     assert!(first.len() > 1 && first.iter().any(|one| one.superseded > 0 && one.removed > 0), "{first:?}");
     for dataset in [Dataset::Ticks, Dataset::MarketTrades] {
-        assert!(first.iter().any(|one| one.merged.dataset == dataset), "{first:?}");
+        let merged =
+            |one: &MergeReport| one.merged.dataset == dataset && one.superseded > 0 && one.removed > 0;
+        assert!(first.iter().any(merged), "{dataset}: {first:?}");
     }
     let after = live_files(&scene.store, &kinds).unwrap();
     let files: Vec<_> = before.iter().filter(|file| !after.contains(file)).collect();
