@@ -96,7 +96,7 @@ fn run(folder: &Path) -> Done {
         }
         last = known.at;
         rows += 1;
-        sum += known.bar.close;
+        sum += known.bar().map_or(0.0, |(_, bar)| bar.close);
     }
     told("replay", rows, start);
     println!("sum of closes {sum:.2}");

@@ -83,7 +83,7 @@ pub use maintenance::{
 };
 pub use options::{OnCheck, StoreOptions};
 pub use place::{SharedFolder, shared_folder};
-pub use replay::{Known, Replay, ReplayRequest};
+pub use replay::{Known, KnownRow, Replay, ReplayRequest};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,
     SeriesSummary, SnapshotKind, StoreStats, SummaryBasis, SummaryBy, SummaryRow, TradeQuery, VerifyReport,

@@ -1,37 +1,102 @@
-//! `Replay`: bars of any instruments and intervals in the order in which they became known.
+//! `Replay`: bars, ticks and market trades of any instruments in the order in which they became known.
 //!
-//! Each kind of bars is a scan by time. Bars shorter than a day become known in the order of their `ts`;
+//! Each kind of rows is a scan by time. Ticks and market trades become known at their `ts`. Bars shorter than a day become known in the order of their `ts`;
 //! of daily and longer ones, a venue's come later than another's of the same day, so they wait in a heap
-//! until nothing earlier can follow. The kinds are merged by the instant at which each bar became known.
+//! until nothing earlier can follow. The kinds are merged by the instant at which each row became known.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType};
+use arrow_array::types::{Date32Type, Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{
-    Array, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array, ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray,
 };
 use barkeeper_records::{
-    AdjustmentTag, Bar, InstrumentId, Interval, IntervalUnit, Lsn, SeriesKey, Timestamp, TradingDay, Venue,
+    AdjustmentTag, Bar, EventPlace, InstrumentId, Interval, IntervalUnit, Lsn, MarketTrade, SeriesKey, Tick,
+    Timestamp, TradingDay, Venue,
 };
+use barkeeper_storage::StoredEvent;
 
 use crate::error::{ReadResult, scan_error};
 use crate::scan::{Instruments, Scan, ScanOrder, ScanRequest};
 use crate::snapshot::Snapshot;
 
-/// A bar and the instant at which it became known.
+/// A row and the instant at which it became known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Known {
-    /// When nobody could have known it before: [`Interval::known_at`].
+    /// When nobody could have known it before: of a bar [`Interval::known_at`], else its `ts`.
     pub at: Timestamp,
-    /// Of which series.
-    pub series: SeriesKey,
-    /// The bar.
-    pub bar: Bar,
+    /// Of which instrument.
+    pub instrument: InstrumentId,
+    /// The row.
+    pub row: KnownRow,
 }
 
-/// Which bars are replayed.
+/// A row of a replay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum KnownRow {
+    /// A bar.
+    Bar {
+        /// Its length.
+        interval: Interval,
+        /// How its prices were adjusted.
+        adjustment: AdjustmentTag,
+        /// The bar.
+        bar: Bar,
+    },
+    /// A market trade.
+    MarketTrade(MarketTrade),
+    /// A tick.
+    Tick(Tick),
+}
+
+impl Known {
+    /// The bar with its series, if it is one.
+    pub const fn bar(&self) -> Option<(SeriesKey, Bar)> {
+        match self.row {
+            KnownRow::Bar { interval, adjustment, bar } => {
+                Some((SeriesKey { interval, adjustment, instrument: self.instrument }, bar))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its place in a replay.
+    fn order(&self) -> (Timestamp, Rank) {
+        let instrument = self.instrument;
+        let rank = match &self.row {
+            KnownRow::Bar { interval, adjustment, bar } => {
+                let series = SeriesKey { interval: *interval, adjustment: *adjustment, instrument };
+                Rank::Bar(series, bar.ts)
+            }
+            KnownRow::MarketTrade(trade) => Rank::MarketTrade(instrument, trade.sequence),
+            KnownRow::Tick(tick) => Rank::Tick(instrument, tick.sequence),
+        };
+        (self.at, rank)
+    }
+}
+
+/// The order of rows that became known at the same instant: a bar sums up what was before it, and a tick is
+/// taken behind the trades of its instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Bar(SeriesKey, Timestamp),
+    MarketTrade(InstrumentId, u64),
+    Tick(InstrumentId, u64),
+}
+
+/// What is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bars(Interval, AdjustmentTag),
+    MarketTrades,
+    Ticks,
+}
+
+/// Which rows are replayed.
 ///
 /// ```
 /// use barkeeper::ReplayRequest;
@@ -39,13 +104,14 @@ pub struct Known {
 ///
 /// let request = ReplayRequest::of(Interval::MINUTE, AdjustmentTag::Raw)
 ///     .and(Interval::DAY, AdjustmentTag::Raw)
+///     .and_ticks()
 ///     .from("2024-03-01T01:30:00Z".parse().unwrap())
 ///     .prefix("6");
 /// # drop(request);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRequest {
-    kinds: Vec<(Interval, AdjustmentTag)>,
+    kinds: Vec<Kind>,
     instruments: Instruments,
     from: Timestamp,
     to: Timestamp,
@@ -54,10 +120,9 @@ pub struct ReplayRequest {
 }
 
 impl ReplayRequest {
-    /// All bars of an interval and adjustment.
-    pub fn of(interval: Interval, adjustment: AdjustmentTag) -> Self {
+    fn kind(kind: Kind) -> Self {
         Self {
-            kinds: vec![(interval, adjustment)],
+            kinds: vec![kind],
             instruments: Instruments::All,
             from: Timestamp::MIN,
             to: Timestamp::MAX,
@@ -66,13 +131,44 @@ impl ReplayRequest {
         }
     }
 
-    /// Bars of another interval or adjustment as well.
-    #[must_use]
-    pub fn and(mut self, interval: Interval, adjustment: AdjustmentTag) -> Self {
-        if !self.kinds.contains(&(interval, adjustment)) {
-            self.kinds.push((interval, adjustment));
+    fn and_kind(mut self, kind: Kind) -> Self {
+        if !self.kinds.contains(&kind) {
+            self.kinds.push(kind);
         }
         self
+    }
+
+    /// All bars of an interval and adjustment.
+    pub fn of(interval: Interval, adjustment: AdjustmentTag) -> Self {
+        Self::kind(Kind::Bars(interval, adjustment))
+    }
+
+    /// All ticks.
+    pub fn ticks() -> Self {
+        Self::kind(Kind::Ticks)
+    }
+
+    /// All market trades.
+    pub fn market_trades() -> Self {
+        Self::kind(Kind::MarketTrades)
+    }
+
+    /// Bars of another interval or adjustment as well.
+    #[must_use]
+    pub fn and(self, interval: Interval, adjustment: AdjustmentTag) -> Self {
+        self.and_kind(Kind::Bars(interval, adjustment))
+    }
+
+    /// Ticks as well.
+    #[must_use]
+    pub fn and_ticks(self) -> Self {
+        self.and_kind(Kind::Ticks)
+    }
+
+    /// Market trades as well.
+    #[must_use]
+    pub fn and_market_trades(self) -> Self {
+        self.and_kind(Kind::MarketTrades)
     }
 
     /// Only of these instruments.
@@ -89,14 +185,14 @@ impl ReplayRequest {
         self
     }
 
-    /// Only bars that became known at this instant or later.
+    /// Only rows that became known at this instant or later.
     #[must_use]
     pub const fn from(mut self, from: Timestamp) -> Self {
         self.from = from;
         self
     }
 
-    /// Only bars that became known up to this instant, itself included.
+    /// Only rows that became known up to this instant, itself included.
     #[must_use]
     pub const fn to(mut self, to: Timestamp) -> Self {
         self.to = to;
@@ -119,9 +215,13 @@ impl ReplayRequest {
     }
 
     /// The scan of one kind: by time, over every `ts` that may become known in the wanted time.
-    fn scan(&self, (interval, adjustment): (Interval, AdjustmentTag)) -> ScanRequest {
-        let reach = reach(interval);
-        let mut request = ScanRequest::bars(interval, adjustment)
+    fn scan(&self, kind: Kind) -> ScanRequest {
+        let (request, reach) = match kind {
+            Kind::Bars(interval, adjustment) => (ScanRequest::bars(interval, adjustment), reach(interval)),
+            Kind::MarketTrades => (ScanRequest::market_trades(), 0),
+            Kind::Ticks => (ScanRequest::ticks(), 0),
+        };
+        let mut request = request
             .from(Timestamp::from_nanos(self.from.nanos().saturating_sub(reach)))
             .to(self.to)
             .order(ScanOrder::Time)
@@ -152,21 +252,15 @@ fn reach(interval: Interval) -> i64 {
     days.saturating_mul(86_400_000_000_000)
 }
 
-/// A bar in the order of its becoming known; equal instants by interval, adjustment, instrument, `ts`.
+/// A row in the order of its becoming known.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     known: Known,
 }
 
-impl Waiting {
-    const fn order(&self) -> (Timestamp, SeriesKey, Timestamp) {
-        (self.known.at, self.known.series, self.known.bar.ts)
-    }
-}
-
 impl PartialEq for Waiting {
     fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
+        self.known.order() == other.known.order()
     }
 }
 
@@ -180,13 +274,13 @@ impl PartialOrd for Waiting {
 
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
+        self.known.order().cmp(&other.known.order())
     }
 }
 
-/// One kind of bars.
+/// One kind of rows.
 struct Stream {
-    kind: (Interval, AdjustmentTag),
+    kind: Kind,
     scan: Scan,
     batch: Option<Rows>,
     row: usize,
@@ -201,21 +295,35 @@ struct Stream {
 struct Rows {
     keys: Int32Array,
     ts: TimestampNanosecondArray,
+    /// Of ticks and market trades.
+    sequences: Option<Int64Array>,
     days: Date32Array,
     numbers: Vec<Float64Array>,
+    /// What stands behind the numbers.
+    extra: Vec<ArrayRef>,
 }
 
 impl Rows {
     /// The columns of a batch that was asked for without a projection.
-    fn of(batch: &RecordBatch) -> Option<Self> {
-        let columns = batch.columns();
-        let numbers = columns.get(3..)?.iter().map(|one| one.as_primitive_opt::<Float64Type>().cloned());
-        Some(Self {
-            keys: columns.first()?.as_dictionary_opt::<Int32Type>()?.keys().clone(),
-            ts: columns.get(1)?.as_primitive_opt::<TimestampNanosecondType>()?.clone(),
-            days: columns.get(2)?.as_primitive_opt::<Date32Type>()?.clone(),
-            numbers: numbers.collect::<Option<_>>()?,
-        })
+    fn of(kind: Kind, batch: &RecordBatch) -> Option<Self> {
+        let mut columns = batch.columns().iter();
+        let keys = columns.next()?.as_dictionary_opt::<Int32Type>()?.keys().clone();
+        let ts = columns.next()?.as_primitive_opt::<TimestampNanosecondType>()?.clone();
+        let sequences = match kind {
+            Kind::Bars(..) => None,
+            Kind::MarketTrades | Kind::Ticks => {
+                Some(columns.next()?.as_primitive_opt::<Int64Type>()?.clone())
+            }
+        };
+        let days = columns.next()?.as_primitive_opt::<Date32Type>()?.clone();
+        let (mut numbers, mut extra) = (Vec::new(), Vec::new());
+        for column in columns {
+            match column.as_primitive_opt::<Float64Type>() {
+                Some(column) => numbers.push(column.clone()),
+                None => extra.push(column.clone()),
+            }
+        }
+        Some(Self { keys, ts, sequences, days, numbers, extra })
     }
 
     fn len(&self) -> usize {
@@ -230,22 +338,37 @@ impl Rows {
         self.ts.values().get(row).copied().map(Timestamp::from_nanos)
     }
 
+    fn day(&self, row: usize) -> Option<TradingDay> {
+        TradingDay::from_days(*self.days.values().get(row)?)
+    }
+
     fn bar(&self, row: usize) -> Option<Bar> {
         let mut numbers = [0.0; 7];
         for (number, column) in numbers.iter_mut().zip(&self.numbers) {
             *number = *column.values().get(row)?;
         }
-        let day = TradingDay::from_days(*self.days.values().get(row)?)?;
-        Some(Bar::from_numbers(self.ts(row)?, day, numbers))
+        Some(Bar::from_numbers(self.ts(row)?, self.day(row)?, numbers))
+    }
+
+    fn event<T: StoredEvent>(&self, row: usize) -> Option<T> {
+        let sequence = u64::try_from(*self.sequences.as_ref()?.values().get(row)?).ok()?;
+        let numbers = self.numbers.iter().map(|column| column.values().get(row).copied());
+        let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
+        let place = EventPlace { ts: self.ts(row)?, sequence };
+        T::from_parts(place, self.day(row)?, &numbers, T::extra_code(&self.extra, row)?)
+    }
+
+    fn row(&self, kind: Kind, row: usize) -> Option<KnownRow> {
+        Some(match kind {
+            Kind::Bars(interval, adjustment) => KnownRow::Bar { interval, adjustment, bar: self.bar(row)? },
+            Kind::MarketTrades => KnownRow::MarketTrade(self.event(row)?),
+            Kind::Ticks => KnownRow::Tick(self.event(row)?),
+        })
     }
 }
 
 impl Stream {
-    fn new(
-        snapshot: &Snapshot,
-        request: &ReplayRequest,
-        kind: (Interval, AdjustmentTag),
-    ) -> ReadResult<Self> {
+    fn new(snapshot: &Snapshot, request: &ReplayRequest, kind: Kind) -> ReadResult<Self> {
         let mut stream = Self {
             kind,
             scan: snapshot.scan(&request.scan(kind))?,
@@ -260,9 +383,17 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Moves to the next bar in the order of becoming known.
+    /// Whether rows become known in the order of their `ts`.
+    fn is_in_order(&self) -> bool {
+        match self.kind {
+            Kind::Bars(interval, _) => interval.nanos().is_some(),
+            Kind::MarketTrades | Kind::Ticks => true,
+        }
+    }
+
+    /// Moves to the next row in the order of becoming known.
     fn advance(&mut self) -> ReadResult<()> {
-        if self.kind.0.nanos().is_some() {
+        if self.is_in_order() {
             self.next = self.read()?;
             return Ok(());
         }
@@ -299,7 +430,8 @@ impl Stream {
                 self.names = names_of(&batch).ok_or_else(|| scan_error("names are missing"))?;
             }
             self.row = 0;
-            self.batch = Some(Rows::of(&batch).ok_or_else(|| scan_error("a column has another type"))?);
+            let rows = Rows::of(self.kind, &batch);
+            self.batch = Some(rows.ok_or_else(|| scan_error("a column has another type"))?);
         }
         Ok(())
     }
@@ -308,20 +440,22 @@ impl Stream {
         self.fill()?;
         let Some(rows) = &self.batch else { return Ok(None) };
         let instrument = rows.key(self.row).and_then(|key| self.names.get(key)).copied();
-        let (Some(instrument), Some(bar)) = (instrument, rows.bar(self.row)) else {
+        let (Some(instrument), Some(row)) = (instrument, rows.row(self.kind, self.row)) else {
             return Err(scan_error("a row is missing"));
         };
         self.row += 1;
-        let (interval, adjustment) = self.kind;
-        let at = match interval.nanos() {
-            Some(nanos) => Timestamp::from_nanos(bar.ts.nanos().saturating_add(nanos)),
-            None => self.close(&instrument, &bar),
+        let at = match &row {
+            KnownRow::Bar { interval, bar, .. } => match interval.nanos() {
+                Some(nanos) => Timestamp::from_nanos(bar.ts.nanos().saturating_add(nanos)),
+                None => self.close(*interval, &instrument, bar),
+            },
+            KnownRow::MarketTrade(trade) => trade.ts,
+            KnownRow::Tick(tick) => tick.ts,
         };
-        Ok(Some(Known { at, series: SeriesKey { interval, adjustment, instrument }, bar }))
+        Ok(Some(Known { at, instrument, row }))
     }
 
-    fn close(&mut self, instrument: &InstrumentId, bar: &Bar) -> Timestamp {
-        let interval = self.kind.0;
+    fn close(&mut self, interval: Interval, instrument: &InstrumentId, bar: &Bar) -> Timestamp {
         let clock = (instrument.zone(), Venue::close_of(instrument.venue()), bar.trading_day);
         if self.closes.len() > 4_096 {
             self.closes.clear();
@@ -339,7 +473,7 @@ fn names_of(batch: &RecordBatch) -> Option<Vec<InstrumentId>> {
     values.iter().map(|name| InstrumentId::from_trusted(name?.as_bytes())).collect()
 }
 
-/// Bars in the order in which they became known. It keeps the files that it reads, as [`Scan`] does, and
+/// Rows in the order in which they became known. It keeps the files that it reads, as [`Scan`] does, and
 /// may be sent to another thread. After an error it is at its end.
 pub struct Replay {
     streams: Vec<Stream>,
@@ -399,9 +533,11 @@ impl Iterator for Replay {
 impl std::iter::FusedIterator for Replay {}
 
 impl Snapshot {
-    /// Bars of any instruments and intervals in the order in which they became known, for a backtest that
-    /// must not look ahead: a bar shorter than a day at its end, a daily one at the close of its venue's
-    /// session. Bars that became known at the same instant come by interval, adjustment, instrument.
+    /// Bars, ticks and market trades of any instruments in the order in which they became known, for a
+    /// backtest that must not look ahead: a bar shorter than a day at its end, a daily one at the close of
+    /// its venue's session, a tick or a market trade at its `ts`. What became known at the same instant comes
+    /// as bars by interval, adjustment and instrument, because they sum up what was before; then as market
+    /// trades by instrument and sequence; then as ticks, which show what these left, by instrument and sequence.
     ///
     /// It needs some 300 MB however much is replayed: windows of time are read and sorted one by one.
     ///

@@ -10,9 +10,9 @@
 
 use std::collections::BTreeSet;
 
-use barkeeper::{Known, ReplayRequest};
+use barkeeper::{Known, KnownRow, ReplayRequest};
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, InstrumentId, Interval, IntervalUnit, SeriesKey, Timestamp,
+    AdjustmentTag, Bar, BarRun, InstrumentId, Interval, IntervalUnit, MarketTrade, SeriesKey, Tick, Timestamp,
 };
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::Model;
@@ -50,11 +50,44 @@ fn expected(
         for (bar, _) in bars.values() {
             let at = known_at(series, bar);
             if (from..=to).contains(&at) {
-                all.push(Known { at, series: *series, bar: *bar });
+                let SeriesKey { interval, adjustment, instrument } = *series;
+                let row = KnownRow::Bar { interval, adjustment, bar: *bar };
+                all.push(Known { at, instrument, row });
             }
         }
     }
-    all.sort_by_key(|known| (known.at, known.series, known.bar.ts));
+    all.sort_by_key(|known| known.bar().map(|(series, bar)| (known.at, series, bar.ts)));
+    all
+}
+
+/// The same with market trades and ticks behind the bars of an instant.
+fn with_streams(
+    model: &Model,
+    bars: Vec<Known>,
+    wanted: impl Fn(&InstrumentId) -> bool,
+    from: Timestamp,
+    to: Timestamp,
+) -> Vec<Known> {
+    let inside = |instrument: &InstrumentId, at: Timestamp| wanted(instrument) && (from..=to).contains(&at);
+    let mut all = bars;
+    for ((instrument, place), (trade, _)) in &model.streams.market_trades {
+        let row = KnownRow::MarketTrade(*trade);
+        all.extend(inside(instrument, place.ts).then_some(Known {
+            at: place.ts,
+            instrument: *instrument,
+            row,
+        }));
+    }
+    for ((instrument, place), (tick, _)) in &model.streams.ticks {
+        let row = KnownRow::Tick(*tick);
+        all.extend(inside(instrument, place.ts).then_some(Known {
+            at: place.ts,
+            instrument: *instrument,
+            row,
+        }));
+    }
+    // Bars, trades and ticks stand in this order, each by its key: sorting by the instant keeps that.
+    all.sort_by_key(|known| known.at);
     all
 }
 
@@ -90,12 +123,19 @@ fn a_replay_is_the_sorted_model() {
                 for (interval, adjustment) in &kinds {
                     request = request.and(*interval, *adjustment);
                 }
+                let streams = rng.chance(50);
+                if streams {
+                    request = request.and_ticks().and_market_trades();
+                }
                 if listed {
                     request = request.instruments(list.iter().copied());
                 }
                 let found: Vec<Known> = snapshot.replay(&request).unwrap().map(Result::unwrap).collect();
                 let wanted = |instrument: &InstrumentId| !listed || list.contains(instrument);
-                let expected = expected(&past.model, &kinds, wanted, from, to);
+                let mut expected = expected(&past.model, &kinds, wanted, from, to);
+                if streams {
+                    expected = with_streams(&past.model, expected, wanted, from, to);
+                }
                 assert_eq!(found.len(), expected.len(), "{request:?}");
                 for (found, expected) in found.iter().zip(&expected) {
                     assert_eq!(found, expected, "{request:?}");
@@ -105,6 +145,36 @@ fn a_replay_is_the_sorted_model() {
         }
     }
     assert!(compared > 1_000, "{compared} bars were compared");
+}
+
+#[test]
+fn at_one_instant_come_bars_then_trades_then_ticks() {
+    let mut past = Past::new(Market::new(6));
+    let instrument = past.market.instruments[0];
+    let series = SeriesKey { interval: Interval::MINUTE, adjustment: AdjustmentTag::Raw, instrument };
+    let bar = Market::bar(&series, Market::moment(Interval::MINUTE, 0, 0), 0);
+    past.import(&[(series, vec![bar])]);
+    let at = known_at(&series, &bar);
+    let trade =
+        |sequence| MarketTrade { ts: at, sequence, price: 1.0, quantity: 2.0, ..MarketTrade::default() };
+    let before = Timestamp::from_nanos(at.nanos() - 1);
+    let tick = |ts, sequence| Tick { ts, sequence, last: 3.0, ..Tick::default() };
+    past.import_events(
+        vec![(instrument, tick(at, 0)), (instrument, tick(before, 7))],
+        vec![(instrument, trade(9)), (instrument, trade(4))],
+    );
+    let snapshot = past.store.snapshot().unwrap();
+    let request = ReplayRequest::ticks().and_market_trades().and(Interval::MINUTE, AdjustmentTag::Raw);
+    let found: Vec<KnownRow> = snapshot.replay(&request).unwrap().map(|known| known.unwrap().row).collect();
+    let expected = [
+        KnownRow::Tick(tick(before, 7)),
+        KnownRow::Bar { interval: series.interval, adjustment: series.adjustment, bar },
+        KnownRow::MarketTrade(trade(4)),
+        KnownRow::MarketTrade(trade(9)),
+        KnownRow::Tick(tick(at, 0)),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(snapshot.replay(&ReplayRequest::market_trades().to(before)).unwrap().count(), 0);
 }
 
 #[test]
@@ -137,11 +207,12 @@ fn daily_and_weekly_bars_never_come_before_the_minutes_of_their_days() {
     assert!(found.windows(2).all(|pair| pair[0].at <= pair[1].at));
     let mut seen: std::collections::BTreeMap<InstrumentId, usize> = std::collections::BTreeMap::new();
     for known in &found {
-        let minutes = seen.entry(known.series.instrument).or_default();
-        match known.series.interval {
+        let minutes = seen.entry(known.instrument).or_default();
+        let (series, bar) = known.bar().unwrap();
+        match series.interval {
             Interval::MINUTE => *minutes += 1,
             Interval::DAY => {
-                let day = usize::try_from(known.bar.trading_day.days() - 19_724).unwrap();
+                let day = usize::try_from(bar.trading_day.days() - 19_724).unwrap();
                 assert_eq!(*minutes, (day + 1) * 30, "{known:?}");
             }
             _ => assert_eq!(*minutes, 120, "{known:?}"),
