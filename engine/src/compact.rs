@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use barkeeper_records::{MarketTrade, Tick};
 use barkeeper_storage::{Axis, Dataset};
 use serde::Serialize;
 
 use crate::error::{MaintenanceError, ReadResult};
+use crate::events::EventSummary;
 use crate::folder::{self, STAGING};
 use crate::maintenance::{MergeOptions, MergeReport};
 use crate::options::StoreOptions;
@@ -47,10 +49,31 @@ pub struct Space {
 /// What [`Store::compact`] does beside making `store.redb` smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CompactOptions {
-    /// Merge segments until one is left for each interval, adjustment and month of bars shorter than a day.
+    /// Merge segments until one is left for each interval, adjustment and month of bars shorter than a day, for
+    /// each day of ticks and for each month of market trades.
     pub merge: bool,
     /// Delete what waits in the trash. Merges cannot be undone then.
     pub empty_trash: bool,
+}
+
+/// What is sealed of one kind of rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sealed {
+    /// On one axis.
+    rows: u64,
+    /// On both.
+    bytes: u64,
+}
+
+impl Sealed {
+    /// Adds what is dead of it, where so many rows are live in all tiers and so many are hot.
+    fn tell(self, live: u64, hot: u64, space: &mut Space) {
+        // A row that is hot alone makes no sealed row dead.
+        let dead = (self.rows + hot).saturating_sub(live).min(self.rows);
+        space.superseded_rows += dead;
+        let share = u128::from(self.bytes) * u128::from(dead) / u128::from(self.rows.max(1));
+        space.superseded_bytes += u64::try_from(share).unwrap_or(u64::MAX);
+    }
 }
 
 /// What compaction did.
@@ -75,24 +98,23 @@ impl Store {
         let snapshot = Snapshot::take(self.inner())?;
         let mut space = self.database_space(&snapshot)?;
         let manifest = self.inner().segments.manifest(snapshot.view())?;
-        let (mut rows, mut live) = (0_u64, 0_u64);
+        // What is dead is told for each kind of rows: a row of one takes more bytes than of another.
+        let [mut bars, mut ticks, mut trades] = [Sealed::default(); 3];
         for entry in &manifest.entries {
             space.segment_bytes += entry.bytes;
-            if let (Dataset::Bars { .. }, Axis::Instrument) = (entry.dataset, entry.axis) {
-                rows += entry.rows;
-            }
+            let of = match entry.dataset {
+                Dataset::Ticks => &mut ticks,
+                Dataset::MarketTrades => &mut trades,
+                _ => &mut bars,
+            };
+            of.bytes += entry.bytes;
+            of.rows += if entry.axis == Axis::Instrument { entry.rows } else { 0 };
         }
-        for series in snapshot.all_series(None, None)? {
-            live += series.count;
-        }
-        // A bar that is hot alone makes no sealed row dead.
-        let hot = snapshot.hot_bars()?;
-        space.superseded_rows = (rows + hot).saturating_sub(live).min(rows);
-        if rows > 0 {
-            let share =
-                u128::from(space.segment_bytes) * u128::from(space.superseded_rows) / u128::from(rows);
-            space.superseded_bytes = u64::try_from(share).unwrap_or(u64::MAX);
-        }
+        let live = snapshot.all_series(None, None)?.iter().map(|series| series.count).sum();
+        bars.tell(live, snapshot.hot_bars()?, &mut space);
+        let live = |all: Vec<EventSummary>| all.iter().map(|one| one.count).sum();
+        ticks.tell(live(snapshot.all_ticks()?), snapshot.hot_events::<Tick>()?, &mut space);
+        trades.tell(live(snapshot.all_market_trades()?), snapshot.hot_events::<MarketTrade>()?, &mut space);
         for file in self.trash()? {
             space.trash_files += 1;
             space.trash_bytes += file.bytes;
