@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use barkeeper_records::{
-    Adjustment, AdjustmentTag, Bar, Direction, FactorEvent, Factors, InstrumentId, Interval, Lsn, Outcome,
-    Row, SeriesKey, Table, Timestamp, TradingDay,
+    Adjustment, AdjustmentTag, Bar, Direction, FactorError, FactorEvent, Factors, InstrumentId, Interval,
+    Lsn, Outcome, Row, SeriesKey, Table, Timestamp, TradingDay,
 };
 use barkeeper_storage::{FactorV1, StoredFactor, StoredRow, keys, row_hash, rowview};
 
 use crate::error::{CommitResult, ReadError, ReadResult, missing};
+use crate::merge::Bars;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::tables::Tab;
@@ -57,6 +58,32 @@ pub(crate) fn factor_row(((instrument, ex_day), stored): &PlacedFactor, lsn: Lsn
     }
 }
 
+/// The last close of a series before an ex-day; `span` are the first and the last `ts` of the series.
+fn close_before<V: View>(
+    all: &Bars<'_, V>,
+    series: &SeriesKey,
+    (first, last): (Timestamp, Timestamp),
+    ex_day: TradingDay,
+) -> ReadResult<Option<f64>> {
+    // Where a bar has an instant, the trading day before may end after the label of the ex-day.
+    let daily = series.interval.is_daily_or_longer();
+    let mut to = if daily { ex_day.previous().label() } else { ex_day.next().label() };
+    let mut count = 1;
+    loop {
+        if to < first {
+            return Ok(None);
+        }
+        let bars = all.last(series, to.min(last), first, count)?;
+        let before = bars.iter().rev().find(|row| row.bar.trading_day < ex_day);
+        match (before, bars.first()) {
+            (Some(row), _) => return Ok(Some(row.bar.close)),
+            (None, None) => return Ok(None),
+            (None, Some(first)) => to = Timestamp::from_nanos(first.bar.ts.nanos().saturating_sub(1)),
+        }
+        count = 256;
+    }
+}
+
 impl Session<'_, '_> {
     pub(crate) fn set_factor(&mut self, event: &FactorEvent) -> CommitResult<Outcome> {
         let event = event.born()?;
@@ -65,6 +92,7 @@ impl Session<'_, '_> {
         if old.is_some_and(|old| old.same_content(&event)) {
             return Ok(Outcome::Unchanged);
         }
+        self.check_worth(&event)?;
         let bucket = rowview::factor_bucket(&event.instrument);
         if let Some(old) = &old {
             self.digests.remove(bucket.clone(), factor_hash(old));
@@ -72,6 +100,23 @@ impl Session<'_, '_> {
         self.digests.add(bucket, factor_hash(&event));
         self.write_factor(&event.instrument, event.ex_day, &FactorV1::of(&event, self.version));
         Ok(Outcome::Done)
+    }
+
+    /// Refuses an event that takes more than the share is worth, where the daily close before it is known.
+    fn check_worth(&mut self, event: &FactorEvent) -> CommitResult<()> {
+        let daily = SeriesKey::daily(event.instrument);
+        let stat = self.stat(&daily)?;
+        if stat.count == 0 {
+            return Ok(());
+        }
+        let span = (Timestamp::from_nanos(stat.first), Timestamp::from_nanos(stat.last));
+        let FactorEvent { instrument, ex_day, .. } = *event;
+        match close_before(&self.bars(), &daily, span, ex_day)? {
+            Some(close) if event.price_step(close).is_none() => {
+                Err(FactorError::Worth { instrument, ex_day, close }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn delete_factor(
@@ -146,23 +191,9 @@ impl Snapshot {
     }
 
     fn close_before(&self, series: &SeriesKey, ex_day: TradingDay) -> ReadResult<Option<f64>> {
-        let Some(span) = self.series(series)? else { return Ok(None) };
-        // Where a bar has an instant, the trading day before may end after the label of the ex-day.
-        let daily = series.interval.is_daily_or_longer();
-        let mut to = if daily { ex_day.previous().label() } else { ex_day.next().label() };
-        let mut count = 1;
-        loop {
-            if to < span.first {
-                return Ok(None);
-            }
-            let bars = self.merged().last(series, to.min(span.last), span.first, count)?;
-            let before = bars.iter().rev().find(|row| row.bar.trading_day < ex_day);
-            match (before, bars.first()) {
-                (Some(row), _) => return Ok(Some(row.bar.close)),
-                (None, None) => return Ok(None),
-                (None, Some(first)) => to = Timestamp::from_nanos(first.bar.ts.nanos().saturating_sub(1)),
-            }
-            count = 256;
+        match self.series(series)? {
+            Some(span) => close_before(&self.merged(), series, (span.first, span.last), ex_day),
+            None => Ok(None),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Corporate actions: stored as events, logged like other rows, applied when bars are read.
 
 use barkeeper::records::{
-    Adjustment, AdjustmentTag, Bar, BarRun, Change, Cursor, FactorEvent, Lsn, OnConflict, Operation, Outcome,
-    SeriesKey, Table, TradingDay, Value, Version,
+    Adjustment, AdjustmentTag, Bar, BarRun, Batch, Change, Cursor, FactorError, FactorEvent, Lsn, OnConflict,
+    Operation, Outcome, SeriesKey, Table, TradingDay, Value, Version,
 };
 use barkeeper::{CommitError, ReadError, SealOptions};
 use proptest::prelude::*;
@@ -139,8 +139,10 @@ fn minute_bars_are_adjusted_by_their_trading_day() {
 
 #[test]
 fn what_cannot_be_adjusted_is_an_error_and_adjusted_series_stay_apart() {
-    let desk = desk(&[("2024-01-02", 10.0), ("2024-01-03", 5.0)]);
+    // The event comes first: nothing is known yet that it contradicts.
+    let desk = Desk::new();
     desk.run(Operation::SetFactor(FactorEvent { cash: 11.0, ..on("2024-01-03") }));
+    desk.run(put(daily(SHARE), vec![bar(day("2024-01-02"), 10.0), bar(day("2024-01-03"), 5.0)]));
     let qfq = SeriesKey { adjustment: AdjustmentTag::Qfq, ..daily(SHARE) };
     desk.run(put(qfq, vec![bar(day("2024-01-02"), 3.0)]));
     let snapshot = desk.store().snapshot().unwrap();
@@ -150,8 +152,39 @@ fn what_cannot_be_adjusted_is_an_error_and_adjusted_series_stay_apart() {
     assert_eq!(snapshot.bars_adjusted(&qfq, ALL.0, ALL.1, Adjustment::NONE).unwrap()[0].close, 3.0);
     let weeks = SeriesKey { interval: "1w".parse().unwrap(), ..daily(SHARE) };
     assert!(matches!(read(&weeks), Err(ReadError::NotAdjustable { .. })));
-    let wrong = desk.store().commit(barkeeper::records::Batch::of(Operation::SetFactor(on("2024-01-04"))));
+    let wrong = desk.store().commit(Batch::of(Operation::SetFactor(on("2024-01-04"))));
     assert!(matches!(wrong, Err(CommitError::Factor(_))));
+}
+
+#[test]
+fn what_takes_more_than_a_share_was_worth_is_refused_where_the_close_is_known() {
+    let desk = desk(&[("2024-01-02", 10.0), ("2024-01-04", 12.0)]);
+    let set = |event| desk.store().commit(Batch::of(Operation::SetFactor(event)));
+    let lsn = desk.store().stats().unwrap().lsn;
+    for seal in [false, true] {
+        if seal {
+            desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+        }
+        for cash in [10.0, 11.5] {
+            let refused = set(FactorEvent { cash, ..on("2024-01-04") }).unwrap_err();
+            let CommitError::Factor(FactorError::Worth { close, ex_day, .. }) = refused else {
+                panic!("{refused}")
+            };
+            assert_eq!((close, ex_day), (10.0, day("2024-01-04")));
+            assert!(refused.to_string().contains("600000.SH on 2024-01-04"), "{refused}");
+        }
+    }
+    assert_eq!(desk.store().stats().unwrap().lsn, lsn, "nothing was written");
+    // In one batch with the bars that make it right, or with rights that are paid for.
+    let better = put(daily(SHARE), vec![bar(day("2024-01-03"), 11.6)]);
+    desk.store()
+        .commit(Batch::of(better).with(Operation::SetFactor(FactorEvent { cash: 11.5, ..on("2024-01-04") })))
+        .unwrap();
+    set(FactorEvent { cash: 12.0, rights: 1.0, rights_price: 1.0, ..on("2024-01-05") }).unwrap();
+    set(FactorEvent { cash: 99.0, factor: Some(2.0), ..on("2024-01-08") }).unwrap();
+    // Before the first bar no close is known.
+    set(FactorEvent { cash: 99.0, ..on("2024-01-02") }).unwrap();
+    desk.store().snapshot().unwrap().factors(&daily(SHARE), None).unwrap();
 }
 
 #[test]
@@ -210,7 +243,7 @@ fn without_an_adjustment_bars_are_answered_bit_for_bit() {
 }
 
 fn any_event() -> impl Strategy<Value = (i32, FactorEvent)> {
-    let terms = (0.0_f64..0.5, -0.5_f64..2.0, 0.0_f64..0.5, 0.0_f64..10.0);
+    let terms = (0.0_f64..0.5, -0.5_f64..2.0, 0.01_f64..0.5, 0.0_f64..10.0);
     let stated = prop::option::weighted(0.3, 0.2_f64..5.0);
     (1_i32..40, terms, stated).prop_map(|(n, (cash, bonus, rights, rights_price), factor)| {
         let event = FactorEvent::on(id(SHARE), nth(n));

@@ -27,6 +27,19 @@ pub enum FactorError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// An event that takes more than the share is worth.
+    #[error(
+        "the corporate action of {instrument} on {ex_day} leaves no price of the close before it, {close}: \
+         expected less cash, or the close corrected first"
+    )]
+    Worth {
+        /// Whose share.
+        instrument: InstrumentId,
+        /// On which ex-day.
+        ex_day: TradingDay,
+        /// The last close before it.
+        close: f64,
+    },
     /// An event that changes nothing.
     #[error("nothing is said to happen: expected cash, bonus, rights or a factor")]
     Nothing,
@@ -76,7 +89,7 @@ impl FactorEvent {
     ///
     /// # Errors
     /// `NotFinite`, `Range` for a negative term, a bonus of -1 and below or a factor of 0 and below,
-    /// `Nothing` where nothing happens.
+    /// a price of rights that there are not or more shares than can be counted, `Nothing` where nothing happens.
     pub fn born(self) -> Result<Self, FactorError> {
         let mut terms = self.terms();
         for (value, field) in terms.iter_mut().zip(Self::TERMS) {
@@ -100,6 +113,15 @@ impl FactorEvent {
             }
         }
         let [cash, bonus, rights, rights_price] = terms;
+        let shares = 1.0 + bonus + rights;
+        if !(shares.is_finite() && (rights * rights_price).is_finite()) {
+            let expected = "a number of shares that can be counted";
+            return Err(FactorError::Range { field: "rights", value: rights, expected });
+        }
+        if rights == 0.0 && rights_price != 0.0 && (cash != 0.0 || bonus != 0.0 || self.factor.is_some()) {
+            let (field, expected) = ("rights_price", "0 where there are no rights");
+            return Err(FactorError::Range { field, value: rights_price, expected });
+        }
         if self.factor.is_none() && cash == 0.0 && bonus == 0.0 && rights == 0.0 {
             return Err(FactorError::Nothing);
         }
@@ -151,6 +173,9 @@ mod tests {
             FactorEvent { bonus: -1.0, ..event() },
             FactorEvent { rights: -0.3, ..event() },
             FactorEvent { cash: f64::NAN, ..event() },
+            FactorEvent { cash: 0.5, rights_price: 3.0, ..event() },
+            FactorEvent { bonus: f64::MAX, rights: f64::MAX, ..event() },
+            FactorEvent { rights: 1e200, rights_price: 1e200, ..event() },
             FactorEvent { factor: Some(0.0), ..event() },
             FactorEvent { factor: Some(f64::INFINITY), ..event() },
         ];

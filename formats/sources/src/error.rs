@@ -4,6 +4,7 @@ use std::fmt;
 
 use barkeeper_records::{AdjustmentTag, BarError, InstrumentId, InstrumentIdError, Interval, NameError};
 
+use crate::parsed::RejectedRow;
 use crate::profile::VolumeUnit;
 use crate::source::SourceFile;
 
@@ -52,10 +53,27 @@ impl fmt::Display for OffRows {
     }
 }
 
+fn shown_rows(rows: &[RejectedRow]) -> String {
+    let one = |row: &RejectedRow| format!("line {}: {} '{}': {}", row.line, row.field, row.value, row.reason);
+    let mut text = rows.iter().take(SHOWN).map(one).collect::<Vec<_>>().join("; ");
+    if rows.len() > SHOWN {
+        text.push_str(&format!("; and {} more", rows.len() - SHOWN));
+    }
+    text
+}
+
 /// Why nothing of a file was taken. `line` counts from 1; in binary files it is the record.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
+    /// Lines that are wrong, in a file of which all or nothing is taken.
+    #[error("{file}: nothing was taken: {}", shown_rows(.rows))]
+    Rows {
+        /// The file's name.
+        file: String,
+        /// All of them.
+        rows: Vec<RejectedRow>,
+    },
     /// No source knows the file.
     #[error("{file}: no source recognises this file; known are {}", .known.join(", "))]
     Unrecognised {

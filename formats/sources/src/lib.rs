@@ -29,6 +29,7 @@
 
 mod binance_kline;
 mod binance_trades;
+mod corporate_action;
 mod decode;
 mod error;
 mod gather;
@@ -45,6 +46,7 @@ mod testing;
 mod unit;
 mod vnpy_tick;
 
+pub use corporate_action::{PerShares, corporate_actions};
 pub use error::{OffRow, OffRows, SourceError};
 pub use parsed::{Parsed, RejectedRow};
 pub use profile::{BarLabel, Profile, VolumeUnit, VolumeUnitError};

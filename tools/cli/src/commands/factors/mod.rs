@@ -1,5 +1,6 @@
 //! `barkeeper factors`: corporate actions, by which raw prices are adjusted when they are read.
 
+mod import;
 mod list;
 mod remove;
 mod set;
@@ -12,11 +13,12 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Cell;
 
-/// Corporate actions: list, set, remove; `bars get --adjust` reads with them
+/// Corporate actions: list, set, import, remove; `bars get --adjust` reads with them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Factors {
     List(list::List),
     Set(set::Set),
+    Import(import::Import),
     Remove(remove::Remove),
 }
 
@@ -25,6 +27,7 @@ impl Factors {
         match self {
             Self::List(command) => command.run(context, out),
             Self::Set(command) => command.run(context, out),
+            Self::Import(command) => command.run(context, out),
             Self::Remove(command) => command.run(context, out),
         }
     }

@@ -1,0 +1,158 @@
+//! Corporate actions as a CSV: one line for each share and ex-day. A file is taken whole or not at all.
+
+use std::collections::BTreeMap;
+
+use barkeeper_records::{FactorEvent, InstrumentId, TradingDay};
+use csv::StringRecord;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::decode::decode;
+use crate::error::SourceError;
+use crate::parsed::RejectedRow;
+use crate::sheet::{Columns, Sheet, shown};
+use crate::source::SourceFile;
+
+const NAMES: [&str; 7] = ["code", "ex_date", "cash", "bonus", "rights", "rights_price", "factor"];
+const REQUIRED: [&str; 2] = ["code", "ex_date"];
+const EXPECTED: &str = "code,ex_date,cash,bonus,rights,rights_price,factor; the last five may be missing";
+
+/// For how many shares a file states cash and new shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerShares {
+    /// For one share.
+    One,
+    /// For ten shares, as announcements in China do: 10 派 3.5 送 3 配 2.
+    Ten,
+}
+
+/// Reads corporate actions from a CSV with a header. Columns: `code` (`SYMBOL.VENUE` in any spelling),
+/// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them) and
+/// `factor`; an empty cell, like a missing column, is nothing. Sorted by instrument and ex-day; a line that says
+/// again what another says counts once.
+///
+/// # Errors
+/// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is
+/// wrong, then nothing of the file is taken.
+pub fn corporate_actions(file: &SourceFile<'_>, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
+    let text = decode(file)?;
+    let mut sheet = Sheet::new(file.name, &text)?;
+    let Some((_, header)) = sheet.next()? else {
+        return Err(SourceError::Empty { file: file.name.to_owned() });
+    };
+    let columns = Columns::find(header, &NAMES, &REQUIRED).map_err(|missing| SourceError::Header {
+        file: file.name.to_owned(),
+        found: shown(header),
+        encoding: text.encoding,
+        missing,
+        expected: EXPECTED,
+    })?;
+    let mut events: BTreeMap<(InstrumentId, TradingDay), (u64, FactorEvent)> = BTreeMap::new();
+    let mut rejected = Vec::new();
+    while let Some((line, record)) = sheet.next()? {
+        let mut reject = |field: &str, value: &str, reason: String| {
+            rejected.push(RejectedRow::new(file.name, line, field, value, reason));
+        };
+        match row(record, &columns, per) {
+            Ok(event) => {
+                let place = (event.instrument, event.ex_day);
+                let (first, old) = *events.entry(place).or_insert((line, event));
+                if !old.same_content(&event) {
+                    let value = format!("{} {}", event.instrument, event.ex_day);
+                    reject("row", &value, format!("line {first} says something else of this ex-day"));
+                }
+            }
+            Err((field, value, reason)) => reject(field, &value, reason),
+        }
+    }
+    if rejected.is_empty() {
+        Ok(events.into_values().map(|(_, event)| event).collect())
+    } else {
+        Err(SourceError::Rows { file: file.name.to_owned(), rows: rejected })
+    }
+}
+
+type Wrong = (&'static str, String, String);
+
+fn row(record: &StringRecord, columns: &Columns, per: PerShares) -> Result<FactorEvent, Wrong> {
+    let cell = |place: usize| columns.cell(record, place);
+    let wrong = |place: usize, reason: &dyn std::fmt::Display| -> Wrong {
+        let field = NAMES.get(place).copied().unwrap_or("row");
+        (field, cell(place).to_owned(), reason.to_string())
+    };
+    let instrument: InstrumentId = cell(0).parse().map_err(|error| wrong(0, &error))?;
+    let ex_day: TradingDay = cell(1).parse().map_err(|error| wrong(1, &error))?;
+    let shares = if per == PerShares::Ten { Decimal::TEN } else { Decimal::ONE };
+    let number = |place: usize, divisor: Decimal| -> Result<Option<f64>, Wrong> {
+        if cell(place).is_empty() {
+            return Ok(None);
+        }
+        let expected = "expected a decimal number such as 0.35";
+        let value: Decimal = cell(place).parse().map_err(|_| wrong(place, &expected))?;
+        // Decimal, so that 0.7 for ten shares is 0.07 for one.
+        let value = value.checked_div(divisor).and_then(|value| value.to_f64());
+        value.map(Some).ok_or_else(|| wrong(place, &expected))
+    };
+    let event = FactorEvent {
+        cash: number(2, shares)?.unwrap_or_default(),
+        bonus: number(3, shares)?.unwrap_or_default(),
+        rights: number(4, shares)?.unwrap_or_default(),
+        rights_price: number(5, Decimal::ONE)?.unwrap_or_default(),
+        factor: number(6, Decimal::ONE)?,
+        ..FactorEvent::on(instrument, ex_day)
+    };
+    event.born().map_err(|error| {
+        let text = record.iter().collect::<Vec<_>>().join(",");
+        ("row", text, error.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
+        corporate_actions(&SourceFile { name: "actions.csv", folder: None, bytes: text.as_bytes() }, per)
+    }
+
+    #[test]
+    fn terms_for_ten_shares_are_those_of_one() {
+        let text = "ex_date,code,cash,bonus,rights,rights_price\n2024-06-20,sh600000,3.5,3,2,5.00\n\
+                    20240621,000001.SZ,0.7,,,\n20240621,000001.SZ,0.70,0,,\n";
+        let found = read(text, PerShares::Ten).unwrap();
+        let [first, second] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((first.instrument.as_str(), first.terms()), ("000001.SZ", [0.07, 0.0, 0.0, 0.0]));
+        assert_eq!(
+            (second.ex_day.to_string(), second.terms()),
+            ("2024-06-20".to_owned(), [0.35, 0.3, 0.2, 5.0])
+        );
+        assert_eq!(read(text, PerShares::One).unwrap()[1].terms(), [3.5, 3.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn every_line_that_is_wrong_is_named_with_its_field() {
+        let text = "code,ex_date,cash,bonus,rights,rights_price,factor\nmoon,2024-06-20,1,,,,\n\
+                    600000.SH,2024-13-20,1,,,,\n600000.SH,2024-06-20,a lot,,,,\n600000.SH,2024-06-20,-1,,,,\n\
+                    600000.SH,2024-06-20,,,,,\n600000.SH,2024-06-21,1,,,,\n600000.SH,2024-06-21,2,,,,\n";
+        let Err(SourceError::Rows { rows, .. }) = read(text, PerShares::One) else { panic!("it was taken") };
+        let found: Vec<(u64, &str)> = rows.iter().map(|row| (row.line, row.field.as_str())).collect();
+        let expected = [(2, "code"), (3, "ex_date"), (4, "cash"), (5, "row"), (6, "row"), (8, "row")];
+        assert_eq!(found, expected);
+        assert!(rows[5].reason.contains("line 7"), "{}", rows[5].reason);
+        let shown = SourceError::Rows { file: "actions.csv".to_owned(), rows }.to_string();
+        assert!(shown.contains("line 4: cash 'a lot': expected a decimal number"), "{shown}");
+        assert!(matches!(read("code,cash\n", PerShares::One), Err(SourceError::Header { .. })));
+        assert!(matches!(read("", PerShares::One), Err(SourceError::Empty { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), ten in any::<bool>()) {
+            let per = if ten { PerShares::Ten } else { PerShares::One };
+            let text = [b"code,ex_date,cash,bonus,rights,rights_price,factor\n".as_slice(), &bytes].concat();
+            drop(corporate_actions(&SourceFile { name: "x.csv", folder: None, bytes: &text }, per));
+        }
+    }
+}
