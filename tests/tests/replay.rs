@@ -68,24 +68,15 @@ fn with_streams(
     from: Timestamp,
     to: Timestamp,
 ) -> Vec<Known> {
-    let inside = |instrument: &InstrumentId, at: Timestamp| wanted(instrument) && (from..=to).contains(&at);
+    let known = |instrument: &InstrumentId, at: Timestamp, row: KnownRow| {
+        let inside = wanted(instrument) && (from..=to).contains(&at);
+        inside.then_some(Known { at, instrument: *instrument, row })
+    };
+    let trades = model.streams.market_trades.iter();
+    let ticks = model.streams.ticks.iter();
     let mut all = bars;
-    for ((instrument, place), (trade, _)) in &model.streams.market_trades {
-        let row = KnownRow::MarketTrade(*trade);
-        all.extend(inside(instrument, place.ts).then_some(Known {
-            at: place.ts,
-            instrument: *instrument,
-            row,
-        }));
-    }
-    for ((instrument, place), (tick, _)) in &model.streams.ticks {
-        let row = KnownRow::Tick(*tick);
-        all.extend(inside(instrument, place.ts).then_some(Known {
-            at: place.ts,
-            instrument: *instrument,
-            row,
-        }));
-    }
+    all.extend(trades.filter_map(|((one, at), (row, _))| known(one, at.ts, KnownRow::MarketTrade(*row))));
+    all.extend(ticks.filter_map(|((one, at), (row, _))| known(one, at.ts, KnownRow::Tick(*row))));
     // Bars, trades and ticks stand in this order, each by its key: sorting by the instant keeps that.
     all.sort_by_key(|known| known.at);
     all

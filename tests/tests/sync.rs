@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use barkeeper::{SealOptions, Store, StoreOptions};
+use barkeeper::{EventSummary, MergeOptions, SealOptions, Store, StoreOptions};
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, Clock, FixedClock, InstrumentId, Interval,
-    OnConflict, Operation, PositionKey, SeriesKey, Timestamp, TradeId, TradeKind, TradeRecord, TradingDay,
+    AccountId, AdjustmentTag, Bar, BarRun, Batch, BookId, Clock, FactorEvent, FixedClock, InstrumentId,
+    Interval, LEVELS, MarketTrade, OnConflict, Operation, PositionKey, SeriesKey, Tick, Timestamp, TradeId,
+    TradeKind, TradeRecord, TradingDay,
 };
 use barkeeper_sync::sqlite::{SqliteConfig, SqliteSink};
 use barkeeper_sync::{
@@ -87,10 +88,19 @@ impl Desk {
         self.replicator(1 << 20).repair(&options, &AtomicBool::new(false)).unwrap();
     }
 
+    /// Live rows of a table of the replica.
+    fn rows(&self, table: &str) -> u64 {
+        let text = format!("SELECT count(*) FROM {table} WHERE deleted = 0");
+        let replica = Connection::open(self.path("replica.sqlite")).unwrap();
+        replica.query_row(&text, [], |row| row.get(0)).unwrap()
+    }
+
     fn sql(&self, text: &str) -> usize {
         Connection::open(self.path("replica.sqlite")).unwrap().execute(text, []).unwrap()
     }
 }
+
+const WHOLE: MergeOptions = MergeOptions { interval: None, whole: true };
 
 fn account() -> AccountId {
     AccountId::new("desk").unwrap()
@@ -118,6 +128,39 @@ fn run(n: u32, from: i32, count: i32, close: f64) -> Operation {
     let bars = (from..from + count).map(|d| bar(day(d), close + f64::from(d))).collect();
     let run = BarRun::new(SeriesKey::daily(instrument(n)), bars).unwrap();
     Operation::PutBars { run, on_conflict: OnConflict::Replace }
+}
+
+/// Ticks of an instrument, each under a sequence of its own.
+fn ticks(n: u32, from: u64, count: u64, last: f64) -> Operation {
+    let tick = |sequence: u64| Tick {
+        ts: moment(sequence),
+        sequence,
+        trading_day: day(0),
+        last,
+        bid_prices: [last - 0.01; LEVELS],
+        ..Tick::default()
+    };
+    let ticks = (from..from + count).map(|sequence| (instrument(n), tick(sequence))).collect();
+    Operation::PutTicks { ticks, on_conflict: OnConflict::Replace }
+}
+
+fn market_trades(n: u32, from: u64, count: u64, price: f64) -> Operation {
+    let trade = |sequence: u64| MarketTrade {
+        ts: moment(sequence / 3),
+        sequence,
+        trading_day: day(0),
+        price,
+        quantity: 2.0,
+        aggregated: true,
+        ..MarketTrade::default()
+    };
+    let trades = (from..from + count).map(|sequence| (instrument(n), trade(sequence))).collect();
+    Operation::PutMarketTrades { trades, on_conflict: OnConflict::Replace }
+}
+
+/// Half an hour apart, so that some lie in other days and other buckets.
+fn moment(n: u64) -> Timestamp {
+    Timestamp::from_nanos(day(0).label().nanos() + i64::try_from(n).unwrap() * 1_800_000_000_000)
 }
 
 fn trade(n: u128) -> Operation {
@@ -152,6 +195,7 @@ fn key(n: u32) -> PositionKey {
 enum Event {
     Commit(Box<Operation>),
     Seal,
+    Merge,
     Steps(u8),
     /// The process that replicates dies wherever it is.
     Kill,
@@ -172,6 +216,35 @@ fn event() -> impl Strategy<Value = Event> {
             let (from, to) = (day(from).label(), day(from + count).label());
             Operation::DeleteBars { series: SeriesKey::daily(instrument(n)), from, to }
         }),
+        (0..20_u32, 0..90_u64, 1..60_u64, 1..5_i32).prop_map(|(n, from, count, last)| ticks(
+            n,
+            from,
+            count,
+            f64::from(last)
+        )),
+        (0..20_u32, 0..90_u64, 1..60_u64, 1..5_i32).prop_map(|(n, from, count, price)| market_trades(
+            n,
+            from,
+            count,
+            f64::from(price)
+        )),
+        (0..20_u32, 0..90_u64, 1..60_u64, any::<bool>()).prop_map(|(n, from, count, of_ticks)| {
+            let (instrument, from, to) = (instrument(n), moment(from), moment(from + count));
+            if of_ticks {
+                Operation::DeleteTicks { instrument, from, to }
+            } else {
+                Operation::DeleteMarketTrades { instrument, from, to }
+            }
+        }),
+        (0..20_u32, 0..9_i32, 0..3_i32, any::<bool>()).prop_map(|(n, ex_day, cash, remove)| {
+            let (instrument, ex_day) = (instrument(n), day(ex_day));
+            let event = FactorEvent {
+                cash: f64::from(cash) / 10.0,
+                bonus: 1.0,
+                ..FactorEvent::on(instrument, ex_day)
+            };
+            if remove { Operation::DeleteFactor { instrument, ex_day } } else { Operation::SetFactor(event) }
+        }),
         (0..60_u128).prop_map(trade),
         (0..9_u32, 0..5_u32).prop_map(|(n, days)| Operation::SetHeldDays { key: key(n), days }),
         (0..9_u32).prop_map(|n| Operation::DeletePosition { key: key(n) }),
@@ -185,6 +258,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => operation.prop_map(|operation| Event::Commit(Box::new(operation))),
         1 => Just(Event::Seal),
+        1 => Just(Event::Merge),
         4 => (1..6_u8).prop_map(Event::Steps),
         2 => Just(Event::Kill),
         1 => Just(Event::Reopen),
@@ -205,6 +279,7 @@ proptest! {
             match event {
                 Event::Commit(operation) => desk.commit(*operation),
                 Event::Seal => drop(desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap()),
+                Event::Merge => drop(desk.store().merge(&WHOLE, &mut |_, _| {}).unwrap()),
                 Event::Steps(count) => {
                     for _ in 0..count {
                         replicator.as_mut().unwrap().step();
@@ -226,6 +301,12 @@ proptest! {
         desk.catch_up();
         let report = desk.check();
         prop_assert_eq!(report.verdict, Verdict::Agree, "{:?}", report);
+        // Each row once, whatever was killed when.
+        let snapshot = desk.store().snapshot().unwrap();
+        let count = |all: Vec<EventSummary>| all.iter().map(|one| one.count).sum::<u64>();
+        prop_assert_eq!(desk.rows("bk_ticks"), count(snapshot.all_ticks().unwrap()));
+        prop_assert_eq!(desk.rows("bk_market_trades"), count(snapshot.all_market_trades().unwrap()));
+        prop_assert_eq!(desk.rows("bk_factors"), snapshot.all_factor_events().unwrap().len() as u64);
     }
 }
 
@@ -238,8 +319,13 @@ fn filled() -> Desk {
         desk.commit(trade(n));
     }
     desk.commit(Operation::SetHeldDays { key: key(1), days: 3 });
+    desk.commit(ticks(6, 0, 300, 9.5));
+    desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    desk.commit(ticks(6, 250, 100, 9.75));
+    desk.commit(market_trades(6, 0, 300, 9.5));
     desk.catch_up();
     assert_eq!(desk.check().verdict, Verdict::Agree);
+    assert_eq!((desk.rows("bk_ticks"), desk.rows("bk_market_trades")), (350, 300));
     desk
 }
 
@@ -258,6 +344,8 @@ fn edited(name: &str, edit: &str) {
 fn a_deleted_row_is_found_and_mended() {
     edited("a.json", "DELETE FROM bk_bars WHERE instrument = '000007.SZ' AND trading_day = '2020-01-09'");
     edited("b.json", "DELETE FROM bk_positions");
+    edited("c.json", "DELETE FROM bk_ticks WHERE instrument = '000007.SZ' AND sequence = 17");
+    edited("d.json", "DELETE FROM bk_market_trades WHERE instrument = '000007.SZ' AND sequence = 17");
 }
 
 #[test]
@@ -267,6 +355,8 @@ fn a_hand_edited_row_is_found_and_mended() {
         "UPDATE bk_bars SET close = 99 WHERE instrument = '000007.SZ' AND trading_day = '2020-01-09'",
     );
     edited("b.json", "UPDATE bk_positions SET held_days = 77");
+    edited("d.json", "UPDATE bk_ticks SET bid_price_5 = 1 WHERE instrument = '000007.SZ' AND sequence = 299");
+    edited("e.json", "UPDATE bk_market_trades SET side = 'buy' WHERE sequence = 17");
     edited(
         "c.json",
         "UPDATE bk_trades SET price = '9' WHERE trade_id = (SELECT max(trade_id) FROM bk_trades)",
@@ -293,10 +383,15 @@ fn a_target_that_comes_late_gets_what_the_log_no_longer_has() {
     let series = SeriesKey::daily(instrument(3));
     desk.commit(Operation::DeleteBars { series, from: day(0).label(), to: day(10).label() });
     desk.commit(trade(5));
+    desk.commit(ticks(3, 0, 100, 9.5));
+    desk.commit(market_trades(3, 0, 100, 9.5));
+    let (instrument, from, to) = (instrument(3), moment(10), moment(20));
+    desk.commit(Operation::DeleteTicks { instrument, from, to });
     desk.commit(Operation::SetHeldDays { key: key(1), days: 3 });
     assert!(desk.store().feed().bounds().unwrap().tail.0 > 30);
     desk.catch_up();
     assert_eq!(desk.check().verdict, Verdict::Agree);
+    assert_eq!((desk.rows("bk_ticks"), desk.rows("bk_market_trades")), (90, 100));
     desk.commit(run(3, 0, 5, 1.0));
     desk.catch_up();
     assert_eq!(desk.check().verdict, Verdict::Agree);

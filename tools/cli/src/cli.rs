@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bars, compact, demo, doctor, factors, files, import, init, market_trades, merge, positions,
-    publish, seal, snapshots, stats, sync, ticks, trades, trash, undo, verify,
+    backup, bars, compact, demo, doctor, events, factors, files, import, init, merge, positions, publish,
+    seal, snapshots, stats, sync, trades, trash, undo, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -64,10 +64,12 @@ pub(crate) enum Command {
     Bars(bars::Bars),
     #[command(subcommand)]
     Factors(factors::Factors),
+    /// Ticks: list, what there is, remove
     #[command(subcommand)]
-    Ticks(ticks::Ticks),
+    Ticks(events::Events),
+    /// Market trades, public ones: list, what there is, remove
     #[command(subcommand)]
-    MarketTrades(market_trades::MarketTrades),
+    MarketTrades(events::Events),
     #[command(subcommand)]
     Positions(positions::Positions),
     #[command(subcommand)]
@@ -114,8 +116,8 @@ impl Command {
             Self::Import(command) => command.run(context, out),
             Self::Bars(command) => command.run(context, out),
             Self::Factors(command) => command.run(context, out),
-            Self::Ticks(command) => command.run(context, out),
-            Self::MarketTrades(command) => command.run(context, out),
+            Self::Ticks(command) => command.ticks(context, out),
+            Self::MarketTrades(command) => command.market_trades(context, out),
             Self::Positions(command) => command.run(context, out),
             Self::Trades(command) => command.run(context, out),
             Self::Snapshots(command) => command.run(context, out),

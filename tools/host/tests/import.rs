@@ -76,6 +76,77 @@ fn tdx(days: &[(u32, u32)]) -> Vec<u8> {
 }
 
 #[test]
+fn ticks_and_market_trades_are_taken_once_and_bad_rows_are_named() {
+    let place = Place::new();
+    let header = "symbol,exchange,datetime,volume,last_price,bid_price_1,ask_price_1,bid_volume_1\n";
+    let good = "600000,SSE,2024-01-02 09:31:00,10,8.1,8.09,8.11,5\n600000,SSE,2024-01-02 09:31:00.5,20,8.2,8.19,8.21,6\n";
+    let ticks =
+        place.write("ticks.csv", format!("{header}{good}600000,SSE,2024-01-02 09:31:01,-1,8.2,8.1,8.3,6\n"));
+    let trades = "1,4986.5,5.0,24932.5,1499040001000,True,True\n2,4986.1,2,9972.2,1499040001000,False,True\n";
+    let trades = place.write("BTCUSDT-trades-2017-07-03.csv", trades);
+    let report = place.take(&[&ticks, &trades]);
+    assert_eq!((report.ticks.inserted, report.market_trades.inserted, report.files), (2, 2, 2), "{report:?}");
+    let [rejected] = report.rejected.as_slice() else { panic!("{report:?}") };
+    assert!(
+        rejected.line == 4 && rejected.field == "volume" && rejected.file.ends_with("ticks.csv"),
+        "{rejected:?}"
+    );
+    let snapshot = place.opened.store.snapshot().unwrap();
+    let stored = snapshot.last_ticks(&"600000.SH".parse().unwrap(), 9).unwrap();
+    assert_eq!(stored.iter().map(|tick| tick.last).collect::<Vec<_>>(), [8.1, 8.2]);
+    let stored = snapshot.last_market_trades(&"BTCUSDT.BINANCE".parse().unwrap(), 9).unwrap();
+    assert_eq!(
+        stored.iter().map(|trade| (trade.sequence, trade.turnover)).collect::<Vec<_>>(),
+        [(1, 24932.5), (2, 9972.2)]
+    );
+    // Again, and with one line more: what is there stays as it is.
+    let again = place.take(&[&ticks, &trades]);
+    assert_eq!((again.ticks.inserted, again.market_trades.inserted), (0, 0), "{again:?}");
+    let more = format!("{header}{good}600000,SSE,2024-01-02 09:32:00,30,8.3,8.2,8.4,7\n");
+    let report = place.take(&[&place.write("ticks.csv", more)]);
+    assert_eq!((report.ticks.inserted, report.ticks.unchanged), (1, 2), "{report:?}");
+}
+
+#[test]
+fn another_tick_in_an_old_place_is_decided_as_another_bar_is() {
+    let place = Place::new();
+    let rows = |last: &str| {
+        let header = "symbol,exchange,datetime,volume,last_price,bid_price_1,ask_price_1,bid_volume_1\n";
+        format!("{header}600000,SSE,2024-01-02 09:31:00,10,{last},8.09,8.11,5\n")
+    };
+    place.take(&[&place.write("a.csv", rows("8.1"))]);
+    let other = place.write("b.csv", rows("8.2"));
+    let last = || {
+        let ticks =
+            place.opened.store.snapshot().unwrap().last_ticks(&"600000.SH".parse().unwrap(), 1).unwrap();
+        ticks[0].last
+    };
+    let stopped = place.import(&[&other], OnConflict::Refuse).unwrap_err();
+    assert!(
+        matches!(&stopped, ImportError::Commit { source: CommitError::EventConflict { rows: 1, .. }, .. }),
+        "{stopped:?}"
+    );
+    assert_eq!(
+        (place.import(&[&other], OnConflict::Keep).unwrap().ticks.kept, last().to_bits()),
+        (1, 8.1_f64.to_bits())
+    );
+    assert_eq!(place.import(&[&other], OnConflict::Replace).unwrap().ticks.replaced, 1);
+    assert_eq!(last().to_bits(), 8.2_f64.to_bits());
+}
+
+#[test]
+fn sums_beside_single_trades_would_count_twice_and_are_refused() {
+    let place = Place::new();
+    let single =
+        place.write("BTCUSDT-trades-2017-07-03.csv", "1,4986.5,5.0,24932.5,1499040001000,True,True\n");
+    let sums = place.write("BTCUSDT-aggTrades-2017-07-03.csv", "1,4986.5,5.0,1,1,1499040001000,True,True\n");
+    place.take(&[&single]);
+    let report = place.take(&[&sums]);
+    assert_eq!((report.market_trades.inserted, report.refused.len()), (0, 1), "{report:?}");
+    assert!(report.refused[0].reason.contains("would count everything twice"), "{report:?}");
+}
+
+#[test]
 fn a_conflict_stops_with_counts_and_can_be_decided_either_way() {
     let place = Place::new();
     let first = place.write("sh600000.day", tdx(&[(20_240_102, 1000), (20_240_103, 1010)]));

@@ -19,7 +19,7 @@ const SHOWN: usize = 20;
 /// Take in files and folders of other programs
 ///
 /// TDX .day files, SilverQuant klines (folders such as `_daily_mootdx` tell units) and state folders,
-/// Binance klines. A file is in or not; importing it again changes nothing. Files in folders that nobody
+/// Binance klines, trades and aggTrades, ticks that vn.py recorded. A file is in or not; importing it again changes nothing. Files in folders that nobody
 /// knows are listed and left alone.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
@@ -29,7 +29,8 @@ pub(crate) struct Import {
     /// What to do with bars that are stored with other content
     #[arg(long, value_enum, default_value_t)]
     on_conflict: Conflict,
-    /// The source, where files do not tell: tdx-day, silverquant-kline, silverquant-state, binance-kline
+    /// The source, where files do not tell: tdx-day, silverquant-kline, silverquant-state, binance-kline,
+    /// binance-trades, vnpy-tick
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// What was traded, where the file's name does not tell

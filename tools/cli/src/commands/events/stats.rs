@@ -1,21 +1,22 @@
-//! `barkeeper market-trades stats`: which instruments have market trades, and from when to when.
+//! `stats` of ticks and market trades: which instruments have them, and from when to when.
 
 use clap::Args;
 
+use super::Listed;
 use crate::cli::Out;
 use crate::context::{Context, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Rows};
 
-/// Print which instruments have market trades: how many, from when to when
+/// Print which instruments have rows: how many, from when to when
 #[derive(Debug, Args)]
 pub(crate) struct Stats {}
 
 impl Stats {
     #[expect(clippy::unused_self, reason = "every command is run the same way")]
-    pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+    pub(super) fn run<T: Listed>(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
-        let all = opened.store.snapshot()?.all_market_trades()?;
+        let all = T::summaries(&opened.store.snapshot()?)?;
         let mut rows = Rows::new(["instrument", "count", "first", "last"]);
         let mut total = 0;
         for one in &all {
@@ -29,11 +30,7 @@ impl Stats {
             ]);
         }
         output::rows(out, context.format, &rows)?;
-        context.say(format_args!(
-            "{}, {}.",
-            counted(all.len(), "instrument"),
-            counted(total, "market trade")
-        ));
+        context.say(format_args!("{}, {}.", counted(all.len(), "instrument"), counted(total, T::ROW)));
         Ok(Exit::Done)
     }
 }
