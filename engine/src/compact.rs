@@ -49,8 +49,8 @@ pub struct Space {
 /// What [`Store::compact`] does beside making `store.redb` smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CompactOptions {
-    /// Merge segments until one is left for each interval, adjustment and month of bars shorter than a day, for
-    /// each day of ticks and for each month of market trades.
+    /// Merge segments until one is left for each interval, adjustment and month of bars shorter than a day,
+    /// for each day of ticks and for each month of market trades.
     pub merge: bool,
     /// Delete what waits in the trash. Merges cannot be undone then.
     pub empty_trash: bool,

@@ -1,8 +1,8 @@
 //! `Replay`: bars, ticks and market trades of any instruments in the order in which they became known.
 //!
-//! Each kind of rows is a scan by time. Ticks and market trades become known at their `ts`. Bars shorter than a day become known in the order of their `ts`;
-//! of daily and longer ones, a venue's come later than another's of the same day, so they wait in a heap
-//! until nothing earlier can follow. The kinds are merged by the instant at which each row became known.
+//! Each kind of rows is a scan by time. Ticks and market trades become known at their `ts`, bars shorter than a
+//! day in the order of theirs; of daily and longer ones, a venue's come later than another's of the same day, so
+//! they wait in a heap until nothing earlier can follow. The kinds are merged by the instant at which each row became known.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -537,7 +537,8 @@ impl Snapshot {
     /// backtest that must not look ahead: a bar shorter than a day at its end, a daily one at the close of
     /// its venue's session, a tick or a market trade at its `ts`. What became known at the same instant comes
     /// as bars by interval, adjustment and instrument, because they sum up what was before; then as market
-    /// trades by instrument and sequence; then as ticks, which show what these left, by instrument and sequence.
+    /// trades by instrument and sequence; then as ticks, which show what these left, by instrument and
+    /// sequence.
     ///
     /// It needs some 300 MB however much is replayed: windows of time are read and sorted one by one.
     ///

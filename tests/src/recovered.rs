@@ -23,7 +23,8 @@ pub fn agrees(store: &Store, model: &Model) -> Result<(), String> {
 }
 
 /// Opens what a cut left in a folder and holds all of it against that of the possible models whose LSN it
-/// has: what it answers, and that exactly its live segments of these kinds stand in the folder. Answers the store and that model.
+/// has: what it answers, and that exactly its live segments of these kinds stand in the folder. Answers the
+/// store and that model.
 ///
 /// # Errors
 /// What differs, or why it does not open.

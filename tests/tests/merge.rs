@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use barkeeper::{
-    CompactOptions, Dataset, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions,
+    Axis, CompactOptions, Dataset, MaintenanceBudget, MaintenanceError, MaintenanceOptions, MergeOptions,
     MergeReport, Sabotage, SealOptions, Store, StoreOptions,
 };
 use barkeeper_records::{
@@ -536,6 +536,43 @@ fn segments_that_pile_up_are_merged_by_the_stores_own_maintenance() {
     verify(dir.path(), options(&clock)).unwrap();
     let store = Store::open(dir.path(), options(&clock)).unwrap();
     assert_eq!(store.stats().unwrap().segments, 2);
+    agrees(&store, &model).unwrap();
+}
+
+#[test]
+fn dead_rows_of_streams_are_counted_and_given_back() {
+    let (dir, clock) = (scratch(), clock());
+    let store = Store::create(dir.path(), eager(&clock)).unwrap();
+    let mut model = Model::default();
+    for part in 0..4 {
+        for operation in streams::section(&market(), part) {
+            let batch = Batch::of(operation);
+            model.apply(&batch, turn(&clock, 2)).unwrap();
+            store.commit(batch).unwrap();
+        }
+        // The store's own maintenance takes them as it takes bars.
+        let sealed = store.maintain(MaintenanceBudget::default()).unwrap().sealed;
+        assert_eq!((sealed.segments, sealed.stayed), (2, 0), "{sealed:?}");
+    }
+    let rows = |store: &Store, dataset| store.files(dataset, Axis::Instrument).unwrap().rows;
+    let live = (model.streams.ticks.len() + model.streams.market_trades.len()) as u64;
+    let space = store.space().unwrap();
+    let sealed = rows(&store, Dataset::Ticks) + rows(&store, Dataset::MarketTrades);
+    assert_eq!(space.superseded_rows, sealed - live);
+    assert!(space.superseded_rows > live, "{space:?}");
+    assert!((space.segment_bytes / 4..space.segment_bytes).contains(&space.superseded_bytes), "{space:?}");
+    drop(store);
+    let what = CompactOptions { merge: true, empty_trash: true };
+    let done = Store::compact(dir.path(), options(&clock), &what, &mut |_, _| {}).unwrap();
+    assert_eq!(
+        (done.merges.len(), done.after.superseded_rows, done.after.trash_files),
+        (2, 0, 0),
+        "{done:?}"
+    );
+    assert!(done.after.segment_bytes < done.before.segment_bytes, "{done:?}");
+    verify(dir.path(), options(&clock)).unwrap();
+    let store = Store::open(dir.path(), options(&clock)).unwrap();
+    assert_eq!(rows(&store, Dataset::Ticks), model.streams.ticks.len() as u64);
     agrees(&store, &model).unwrap();
 }
 

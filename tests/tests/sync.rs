@@ -92,7 +92,7 @@ impl Desk {
     fn rows(&self, table: &str) -> u64 {
         let text = format!("SELECT count(*) FROM {table} WHERE deleted = 0");
         let replica = Connection::open(self.path("replica.sqlite")).unwrap();
-        replica.query_row(&text, [], |row| row.get(0)).unwrap()
+        replica.query_row(&text, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
     }
 
     fn sql(&self, text: &str) -> usize {

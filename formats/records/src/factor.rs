@@ -89,7 +89,8 @@ impl FactorEvent {
     ///
     /// # Errors
     /// `NotFinite`, `Range` for a negative term, a bonus of -1 and below or a factor of 0 and below,
-    /// a price of rights that there are not or more shares than can be counted, `Nothing` where nothing happens.
+    /// a price of rights that there are not or more shares than can be counted, `Nothing` where nothing
+    /// happens.
     pub fn born(self) -> Result<Self, FactorError> {
         let mut terms = self.terms();
         for (value, field) in terms.iter_mut().zip(Self::TERMS) {

@@ -27,9 +27,9 @@ pub enum PerShares {
 }
 
 /// Reads corporate actions from a CSV with a header. Columns: `code` (`SYMBOL.VENUE` in any spelling),
-/// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them) and
-/// `factor`; an empty cell, like a missing column, is nothing. Sorted by instrument and ex-day; a line that says
-/// again what another says counts once.
+/// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them)
+/// and `factor`; an empty cell, like a missing column, is nothing. Sorted by instrument and ex-day; a line that
+/// says again what another says counts once.
 ///
 /// # Errors
 /// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is

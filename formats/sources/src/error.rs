@@ -55,11 +55,11 @@ impl fmt::Display for OffRows {
 
 fn shown_rows(rows: &[RejectedRow]) -> String {
     let one = |row: &RejectedRow| format!("line {}: {} '{}': {}", row.line, row.field, row.value, row.reason);
-    let mut text = rows.iter().take(SHOWN).map(one).collect::<Vec<_>>().join("; ");
+    let mut shown: Vec<String> = rows.iter().take(SHOWN).map(one).collect();
     if rows.len() > SHOWN {
-        text.push_str(&format!("; and {} more", rows.len() - SHOWN));
+        shown.push(format!("and {} more", rows.len() - SHOWN));
     }
-    text
+    shown.join("; ")
 }
 
 /// Why nothing of a file was taken. `line` counts from 1; in binary files it is the record.

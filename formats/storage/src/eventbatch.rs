@@ -96,9 +96,8 @@ impl<T: StoredEvent> RowFile for EventSegment<T> {
                 // Without an index of pages the whole may hold any time of the run.
                 let whole =
                     PageSpan { start: inside.start, end: inside.end, first: run.first, last: run.last };
-                spans.extend(
-                    self.group_pages(number, &group, &inside).unwrap_or_else(|| vec![(whole, false)]),
-                );
+                let pages = guarded(self.path(), || Ok(self.group_pages(number, &group, &inside)));
+                spans.extend(pages.ok().flatten().unwrap_or_else(|| vec![(whole, false)]));
             }
         }
         let exact = |place: Option<usize>| {

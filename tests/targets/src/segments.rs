@@ -8,7 +8,7 @@ use barkeeper_records::{
     AdjustmentTag, Digest, Interval, Lsn, MarketTrade, Tick, Timestamp, TradingDay, Version,
 };
 use barkeeper_storage::{
-    Axis, Dataset, EventSegment, Segment, SegmentEntry, SegmentIndexV1, StoredEvent, StoredRow,
+    Axis, Dataset, EventSegment, RowFile, Segment, SegmentEntry, SegmentIndexV1, StoredEvent, StoredRow,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -128,6 +128,13 @@ fn events<T: StoredEvent>(path: &Path, entry: SegmentEntry, index: SegmentIndexV
     let names: Vec<_> = segment.index().instruments().map(|(name, _)| name).collect();
     for name in names {
         drop(segment.range(&name, from, to));
+    }
+    drop(segment.read_ranges(&[0..rows / 3, rows / 2..rows], &[1, 3, 4, 2]));
+    for run in segment.index().runs() {
+        let spans = segment.pages_of(&run);
+        let narrow = segment.narrow(&run, from, to);
+        let end = narrow.end.min(narrow.start.saturating_add(ASKED));
+        drop((spans, segment.read_ranges(std::slice::from_ref(&(narrow.start..end)), &[4])));
     }
     whole.is_ok()
 }

@@ -1,5 +1,5 @@
-//! `Listing`: rows of many instruments, printed as they are read. What `list` of bars, ticks and market trades
-//! have in common.
+//! `Selection`: rows of many instruments, printed as they are read. What `list` of bars, ticks and market
+//! trades have in common.
 
 use anyhow::bail;
 use arrow_array::cast::AsArray;
@@ -52,8 +52,8 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Those of some instruments that are meant. `what` is what there is none of, of an instrument where it was
-    /// named.
+    /// Those of some instruments that are meant. `what` is what there is none of, of an instrument where it
+    /// was named.
     pub(crate) fn choose(
         &self,
         mut found: Vec<InstrumentId>,

@@ -16,9 +16,9 @@ use crate::output::{self, Cell};
 
 /// Take in corporate actions from a CSV
 ///
-/// With a header: code, ex_date, cash, bonus, rights, rights_price, factor; only the first two are needed, and an
-/// empty cell is nothing. cash, bonus and rights are for as many shares as --per says, rights_price for one. All
-/// lines are taken, in one commit, or none; taking a file in again changes nothing.
+/// With a header: `code`, `ex_date`, `cash`, `bonus`, `rights`, `rights_price`, `factor`; only the first two
+/// are needed, and an empty cell is nothing. Cash, bonus and rights are for as many shares as --per says,
+/// `rights_price` for one. All lines are taken, in one commit, or none; taking a file in again changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file
