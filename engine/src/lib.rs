@@ -23,6 +23,8 @@ mod feed;
 mod feed_states;
 mod files;
 mod folder;
+#[cfg(feature = "polars")]
+mod frames;
 mod hot;
 mod import;
 mod leases;
@@ -78,11 +80,16 @@ pub use barkeeper_storage::{Axis, Dataset};
 pub use compact::{CompactOptions, CompactReport, Space};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use events::EventSummary;
+#[cfg(feature = "polars")]
+pub use frames::{SqlError, read_error};
 pub use maintenance::{
     MaintenanceBudget, MaintenanceOptions, MaintenanceReport, MergeOptions, MergePlan, MergeReport,
 };
 pub use options::{OnCheck, StoreOptions};
 pub use place::{SharedFolder, shared_folder};
+/// The version of polars whose frames [`Snapshot::lazy`] gives.
+#[cfg(feature = "polars")]
+pub use polars;
 pub use replay::{Known, KnownRow, Replay, ReplayRequest};
 pub use report::{
     FileSet, Finding, ImportReceipt, OpenSnapshot, PublishReport, Receipt, Revision, SealOptions, SealReport,

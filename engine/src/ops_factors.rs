@@ -197,7 +197,7 @@ impl Snapshot {
         }
     }
 
-    fn adjustable(series: &SeriesKey, adjustment: Adjustment) -> ReadResult<()> {
+    pub(crate) fn adjustable(series: &SeriesKey, adjustment: Adjustment) -> ReadResult<()> {
         let untouched = adjustment.direction == Direction::None;
         let longer = series.interval.is_daily_or_longer() && series.interval != Interval::DAY;
         if untouched || (series.adjustment == AdjustmentTag::Raw && !longer) {

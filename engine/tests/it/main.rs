@@ -14,6 +14,8 @@ mod events;
 mod factors;
 mod feed;
 mod files;
+#[cfg(feature = "polars")]
+mod frames;
 #[cfg(windows)]
 mod held;
 mod places;

@@ -133,24 +133,35 @@ impl Factors {
         if let Some(day) = adjustment.as_of {
             bars.retain(|bar| bar.trading_day <= day);
         }
+        if adjustment.direction == Direction::None {
+            return;
+        }
+        let scale = self.scale(adjustment);
+        for bar in bars {
+            let (price, volume) = scale(bar.trading_day);
+            for number in [&mut bar.open, &mut bar.high, &mut bar.low, &mut bar.close] {
+                *number *= price;
+            }
+            bar.volume *= volume;
+        }
+    }
+
+    /// By what the prices and the volume of a bar are multiplied, by its trading day.
+    pub fn scale(&self, adjustment: Adjustment) -> impl Fn(TradingDay) -> (f64, f64) + '_ {
         let (base_price, base_shares) = match (adjustment.direction, adjustment.as_of) {
-            (Direction::None, _) => return,
-            (Direction::Backward, _) => (1.0, 1.0),
+            (Direction::None | Direction::Backward, _) => (1.0, 1.0),
             (Direction::Forward, Some(day)) => self.on(day),
             (Direction::Forward, None) => {
                 self.steps.last().map_or((1.0, 1.0), |step| (step.price, step.shares))
             }
         };
-        for bar in bars {
-            let (price, shares) = self.on(bar.trading_day);
+        move |day| {
+            if adjustment.direction == Direction::None {
+                return (1.0, 1.0);
+            }
+            let (price, shares) = self.on(day);
             // A number divided by itself is exactly 1, so prices that stay as traded keep their bits.
-            let scale = price / base_price;
-            for number in [&mut bar.open, &mut bar.high, &mut bar.low, &mut bar.close] {
-                *number *= scale;
-            }
-            if adjustment.volume {
-                bar.volume *= base_shares / shares;
-            }
+            (price / base_price, if adjustment.volume { base_shares / shares } else { 1.0 })
         }
     }
 }

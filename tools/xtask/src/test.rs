@@ -12,6 +12,9 @@ use crate::workspace::{Workspace, check, works};
 
 const PYTHON: &str = "BARKEEPER_TEST_PYTHON";
 const SAMPLES: &str = "BARKEEPER_SAMPLES";
+/// Features that are off unless somebody asks for them. Every step has the same ones: with others, cargo would build
+/// what both need twice.
+const FEATURES: [&str; 2] = ["--features", "barkeeper-tests/polars"];
 
 /// A part that could not run here.
 struct Skip {
@@ -45,9 +48,9 @@ pub(crate) fn run(workspace: &Workspace, extra: &[OsString]) -> Result<()> {
     around.find_samples(&workspace.root, env::var_os(SAMPLES));
 
     let mut suites = around.set(main_suite(workspace, in_ci));
-    suites.args(extra);
+    suites.args(FEATURES).args(extra);
     let mut doc_tests = around.set(workspace.cargo());
-    doc_tests.args(["test", "--workspace", "--doc"]);
+    doc_tests.args(["test", "--workspace", "--doc"]).args(FEATURES);
 
     let mut failures = Vec::new();
     for (name, command) in [("suites", &mut suites), ("doc tests", &mut doc_tests)] {
