@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{MarketTrade, SeriesKey, Tick, Timestamp, Version};
-use barkeeper_storage::{Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys, while_held};
+use barkeeper_storage::{
+    Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys, remove_folder, while_held,
+};
 
 use crate::error::{MaintenanceError, ReadResult, missing};
 use crate::events::{event_files, publish_events};
@@ -136,7 +138,7 @@ impl Store {
         let name = into.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let partial = into.with_file_name(format!("{name}.partial"));
         if partial.exists() {
-            while_held(&partial, || fs::remove_dir_all(&partial)).map_err(io(&partial))?;
+            remove_folder(&partial).map_err(io(&partial))?;
         }
         fs::create_dir_all(&partial).map_err(io(&partial))?;
         let done = self.publish_into(dataset, &partial);
@@ -148,7 +150,7 @@ impl Store {
             }
             Err(error) => {
                 // The first error is the one to tell; what is left over is named as a partial set.
-                drop(fs::remove_dir_all(&partial));
+                drop(remove_folder(&partial));
                 Err(error)
             }
         }

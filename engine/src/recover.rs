@@ -1,14 +1,14 @@
 //! Recovery at open: interrupted publications are finished or taken away, nothing is deleted at once.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{SegmentV1, StoredRow, is_held};
+use barkeeper_storage::{SegmentV1, StoredRow, is_held, is_held_folder};
 
+use crate::backup::{RESTORING, remove_built};
 use crate::error::{OpenError, ReadError};
 use crate::folder::{self, BARS, MARKET_TRADES, STAGING, TICKS, TRASH};
 use crate::manifest::id_of;
@@ -43,9 +43,12 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         }
     }
     let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };
-    // A restore that was cut off has changed nothing; whoever opens the store holds what it would lock.
-    match fs::remove_dir_all(dir.join(crate::backup::RESTORING)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+    // A restore that was cut off has changed nothing; whoever opens the store holds what it would lock. A link
+    // to a file that is open may stay until that is closed: the next open or restore takes it away.
+    match remove_built(&dir.join(RESTORING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && !is_held_folder(&error) => {
+            return Err(io(error));
+        }
         _ => {}
     }
     // Before anything new comes in: what goes to the trash now stays there for this run at least.

@@ -259,7 +259,7 @@ fn each_restore_is_a_new_incarnation_above_all_that_is_known() {
     std::fs::write(folder.join("store.redb"), [7; 9_000]).unwrap();
     for aside in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
         if aside.file_name().unwrap().to_string_lossy().starts_with("before-restore-") {
-            std::fs::remove_dir_all(aside).unwrap();
+            barkeeper_storage::remove_folder(&aside).unwrap();
         }
     }
     let done = backups.restore(&first.name, &folder, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();
@@ -465,7 +465,7 @@ fn a_test_that_cannot_be_tried_takes_nothing_from_a_good_one() {
     place.check_backup(&name);
     let root = place.dir.path().join("backups");
     // A file where the scratch folder would be made.
-    fs::remove_dir_all(root.join("partial")).unwrap();
+    barkeeper_storage::remove_folder(&root.join("partial")).unwrap();
     fs::write(root.join("partial"), "in the way").unwrap();
     let tested = place.backups().verify(&name, options(&place.clock), &mut |_, _| {}).unwrap();
     assert!(matches!(tested.outcome, TestOutcome::Inconclusive { .. }), "{tested:?}");

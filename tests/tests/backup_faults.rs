@@ -228,7 +228,7 @@ fn a_removal_that_is_cut_off_at_any_step_leaves_every_listed_backup_whole() {
     copy(&root, &whole).unwrap();
     let rules = Retention { days: None, last: 2 };
     for cut in 0.. {
-        fs::remove_dir_all(&root).unwrap();
+        barkeeper_storage::remove_folder(&root).unwrap();
         copy(&whole, &root).unwrap();
         let backups = place.backups();
         cut_at(&backups, cut);
@@ -278,7 +278,7 @@ fn work(root: &Path) {
         for entry in fs::read_dir(&second).unwrap() {
             let entry = entry.unwrap();
             if entry.file_name().to_string_lossy().starts_with("before-restore") {
-                fs::remove_dir_all(entry.path()).unwrap();
+                barkeeper_storage::remove_folder(&entry.path()).unwrap();
             }
         }
     }

@@ -24,4 +24,4 @@ pub use restore::{DatasetChange, RestoreOptions, RestorePlan, RestoreReport};
 pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};
 
 pub(crate) use incarnation::damage_of_note;
-pub(crate) use swap::RESTORING;
+pub(crate) use swap::{RESTORING, remove_built};

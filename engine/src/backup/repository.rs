@@ -14,6 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use barkeeper_storage::{remove_folder, while_held};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::error::{BackupError, at};
@@ -220,7 +221,8 @@ impl BackupRepository {
             let entry = entry.map_err(at(&dir))?;
             let path = entry.path();
             let is_dir = entry.file_type().map_err(at(&path))?.is_dir();
-            let gone = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let gone =
+                if is_dir { remove_folder(&path) } else { while_held(&path, || fs::remove_file(&path)) };
             gone.map_err(at(&path))?;
         }
         Ok(())

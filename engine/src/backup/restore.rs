@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{Digest, Lsn, Timestamp};
+use barkeeper_storage::{remove_folder, while_held};
 use serde::Serialize;
 
 use crate::backup::database::check;
@@ -135,7 +136,7 @@ impl BackupRepository {
         };
         // A process that is killed cannot tidy up, and neither does a test's cut.
         if done.as_ref().is_err_and(|error| !matches!(error, BackupError::Maintenance(_))) {
-            drop(fs::remove_dir_all(building));
+            drop(remove_folder(&building));
         }
         done?;
         Ok(report)
@@ -157,14 +158,14 @@ impl BackupRepository {
         sync_folders(building)?;
         self.step("the store is built")?;
         let into = report.into.clone();
-        match fs::remove_dir(&into) {
+        match while_held(&into, || fs::remove_dir(&into)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&into)(error)),
             _ => {}
         }
         folder::rename_durably(building, &into).map_err(at(&into))?;
         self.step("the store is in its place")?;
         let marker = into.join(MARKER);
-        fs::remove_file(&marker).map_err(at(&marker))
+        while_held(&marker, || fs::remove_file(&marker)).map_err(at(&marker))
     }
 
     /// Builds the store inside a folder, and then replaces the one that is there.
@@ -217,7 +218,7 @@ impl BackupRepository {
         self.step("the former state is there")?;
         let name = SafetyCopy::next(folder, now)?;
         let kept = swap.finish(&building, &name, &|step| self.step(step))?;
-        fs::remove_dir_all(&former).map_err(at(&former))?;
+        remove_folder(&former).map_err(at(&former))?;
         Ok(kept)
     }
 
@@ -396,7 +397,7 @@ fn make_ready(dir: &Path) -> Result<(), BackupError> {
         if !dir.join(MARKER).is_file() {
             return Err(BackupError::NotEmpty { path: dir.to_owned() });
         }
-        fs::remove_dir_all(dir).map_err(at(dir))?;
+        remove_folder(dir).map_err(at(dir))?;
     }
     fs::create_dir_all(dir).map_err(at(dir))?;
     let marker = dir.join(MARKER);

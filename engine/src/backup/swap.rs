@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::Timestamp;
+use barkeeper_storage::while_held;
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, standing};
@@ -55,6 +56,20 @@ impl SafetyCopy {
         let number = Self::all(dir)?.last().map_or(0, |(number, _)| *number) + 1;
         Ok(dir.join(format!("{SAFETY_COPY}{number:04}-{}", stamp(now))))
     }
+}
+
+/// Takes away the folder in which a store was built. The marker goes last: without it no later restore would
+/// dare to remove the rest.
+pub(crate) fn remove_built(building: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(building)? {
+        let entry = entry?;
+        if entry.file_name() == MARKER {
+            continue;
+        }
+        let is_dir = entry.file_type()?.is_dir();
+        if is_dir { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    fs::remove_dir_all(building)
 }
 
 /// Locks the database of a folder, as every process does that opens it; `None` where there is none.
@@ -120,7 +135,7 @@ impl Swap {
         }
         // The sums of the former database would refuse an older one; they are made again where they are missing.
         let sums = self.dir.join(SUMS);
-        match fs::remove_file(&sums) {
+        match while_held(&sums, || fs::remove_file(&sums)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
             _ => {}
         }
@@ -132,7 +147,8 @@ impl Swap {
         folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
         drop(held);
         step("the store is in its place")?;
-        fs::remove_dir_all(building).map_err(at(building))?;
+        // What cannot be removed now is removed by the next open.
+        drop(remove_built(building));
         Ok(kept.then(|| aside.to_owned()))
     }
 

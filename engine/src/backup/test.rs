@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{Lsn, Timestamp};
+use barkeeper_storage::remove_folder;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::backup::database::content_of;
@@ -100,7 +101,7 @@ impl BackupRepository {
         let scratch = self.path(PARTIAL, &format!("test-{name}-{}", std::process::id()));
         let tried = read.and_then(|manifest| self.try_out(&manifest, &scratch, options, progress));
         // What cannot be removed now is removed by the next creation.
-        drop(fs::remove_dir_all(&scratch));
+        drop(remove_folder(&scratch));
         let (outcome, read) = match tried {
             Ok((outcome, read)) => (outcome, Some(read)),
             Err(error) => (self.judge(&error, &scratch), None),

@@ -1,6 +1,7 @@
 //! Patience with files that another program holds. Virus scanners, indexers and copying programs open a new
 //! file without sharing it, and Windows then refuses to open, rename or remove it for a moment.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -49,6 +50,31 @@ pub fn while_held_in<T, E>(
         }
         waited += pause;
         std::thread::sleep(pause);
+    })
+}
+
+/// Whether an error says that a folder cannot be removed yet: another program holds something in it, or has
+/// a file open whose name stays until it is closed.
+pub fn is_held_folder(error: &io::Error) -> bool {
+    cfg!(windows) && is_held_folder_code(error.raw_os_error())
+}
+
+const fn is_held_folder_code(code: Option<i32>) -> bool {
+    is_held_code(code) || matches!(code, Some(145))
+}
+
+/// Removes a folder with everything in it, with the patience of [`while_held`].
+///
+/// # Errors
+/// The last error of the operation; `NotFound` where there was no such folder to begin with.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    let mut tried = false;
+    while_held_in(path, is_held_folder, || match fs::remove_dir_all(path) {
+        Err(error) if tried && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => {
+            tried = true;
+            done
+        }
     })
 }
 
@@ -103,9 +129,41 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_whose_entries_are_still_going_is_waited_for() {
+        assert!(is_held_folder_code(Some(145)) && is_held_folder_code(Some(32)));
+        assert!(!is_held_folder_code(Some(2)) && !is_held_folder_code(None));
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        fs::create_dir_all(folder.join("in it")).unwrap();
+        fs::write(folder.join("in it/file"), "x").unwrap();
+        remove_folder(&folder).unwrap();
+        assert!(!folder.exists());
+        assert_eq!(remove_folder(&folder).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    #[cfg(windows)]
+    fn a_folder_with_an_open_file_is_removed_when_that_is_closed() {
+        use std::fs::OpenOptions;
+        use std::os::windows::fs::OpenOptionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("file"), "x").unwrap();
+        let file = OpenOptions::new().read(true).share_mode(0).open(folder.join("file")).unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(file);
+        });
+        remove_folder(&folder).unwrap();
+        holder.join().unwrap();
+        assert!(!folder.exists());
+    }
+
+    #[test]
     fn nothing_else_is_waited_for() {
-        // Not found, protected, disk full, already exists.
-        for code in [2, 19, 112, 183] {
+        // Not found, protected, disk full, a folder that is not empty, already exists.
+        for code in [2, 19, 112, 145, 183] {
             assert_eq!(tried(code, 1), (1, Duration::ZERO, false));
         }
     }
@@ -113,7 +171,7 @@ mod tests {
     #[test]
     #[cfg(windows)]
     fn a_file_held_without_sharing_is_opened_renamed_and_removed_when_it_is_let_go() {
-        use std::fs::{self, File, OpenOptions};
+        use std::fs::{File, OpenOptions};
         use std::os::windows::fs::OpenOptionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));

@@ -39,7 +39,7 @@ pub use eventrow::{EventStatsV1, EventTombstoneV1};
 pub use eventsegment::{EventSegment, EventWriter, StoredEvent};
 pub use factorrow::{FactorV1, StoredFactor};
 pub use hash::{BarHasher, EventHasher, chain, checksum, row_hash};
-pub use held::{is_held, while_held, while_held_in};
+pub use held::{is_held, is_held_folder, remove_folder, while_held, while_held_in};
 pub use index::{RunV1, SegmentIndexV1};
 pub use logrow::{
     DigestV1, ExternalIdV1, HeadV1, IdentityV1, LinkV1, LogEntry, LogV1, NumberOfV1, OLDEST_STORE_FORMAT,
