@@ -89,8 +89,7 @@ fn a_store_in_use_is_looked_at_from_outside() {
     let owner = check(&report, "owner");
     assert_eq!(
         (owner["state"].as_str(), owner["values"]["pid"].as_u64()),
-        // Whether a process lives is known on Linux only.
-        (Some(if cfg!(target_os = "linux") { "ok" } else { "warning" }), Some(u64::from(std::process::id())))
+        (Some("ok"), Some(u64::from(std::process::id())))
     );
     assert!(owner["detail"].as_str().unwrap().starts_with("desk (process "), "{owner}");
     drop(held);

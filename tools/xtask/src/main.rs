@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod console;
 mod coverage;
 mod deny;
 mod fuzz;

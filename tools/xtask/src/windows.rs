@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::console;
 use crate::install;
 use crate::wine::{self, Wine};
 use crate::workspace::{Workspace, check, program, works};
@@ -75,6 +76,7 @@ pub(crate) fn run(
     wine.set(&mut suites).env(RUNNER, "wine").args(extra);
     let tested = Instant::now();
     check(&mut suites)?;
+    console::prints_chinese(workspace, &wine, TARGET)?;
     println!(
         "xtask windows: green; tests took {:.0} s behind a build of {:.0} s",
         tested.elapsed().as_secs_f64(),
