@@ -44,6 +44,10 @@ pub struct Space {
     pub trash_bytes: u64,
     /// Bytes in `staging/`.
     pub staging_bytes: u64,
+    /// States that restores have kept aside.
+    pub former_states: u64,
+    /// Bytes that these alone take: what the store still has as well is not counted.
+    pub former_bytes: u64,
 }
 
 /// What [`Store::compact`] does beside making `store.redb` smaller.
@@ -122,6 +126,10 @@ impl Store {
         let staging = self.folder().join(STAGING);
         space.staging_bytes = crate::stats::bytes_below(&staging)
             .map_err(|source| MaintenanceError::Io { path: staging, source })?;
+        for state in self.former_states()? {
+            space.former_states += 1;
+            space.former_bytes += state.own_bytes;
+        }
         Ok(space)
     }
 

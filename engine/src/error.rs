@@ -31,6 +31,12 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// The database is gone, and other files of a store are there.
+    #[error("{} is missing, and files of its store are still there", path.display())]
+    DatabaseMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// There is a store, or something else, in the folder.
     #[error("{} is not empty", path.display())]
     NotEmpty {
@@ -171,16 +177,19 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether stored bytes are damaged, as opposed to unreachable.
-    pub const fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Damaged { .. }
-                | Self::Decode { .. }
-                | Self::Value(_)
-                | Self::Segment(SegmentError::Damaged { .. })
-        )
+    /// Whether stored bytes are damaged or gone, as opposed to unreachable.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Decode { .. } | Self::Value(_) => true,
+            Self::Segment(error) => error.is_damage(),
+            _ => false,
+        }
     }
+}
+
+/// `1 bar`, `2 bars`.
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Why a batch was not committed. Nothing of it is stored.
@@ -249,7 +258,7 @@ pub enum CommitError {
     #[error(transparent)]
     Event(#[from] EventError),
     /// Ticks or market trades exist with other content, and the batch says to stop.
-    #[error("{rows} {what} are stored with other content, the first of them {instrument} at {first}")]
+    #[error("other content is stored for {rows} of the {what}, the first of {instrument} at {first}")]
     EventConflict {
         /// `ticks` or `market trades`.
         what: &'static str,
@@ -273,7 +282,7 @@ pub enum CommitError {
     },
     /// Bars exist with other content, and the batch says to stop.
     #[error(
-        "{bars} bars of {series} series are stored with other content, the first in {} at {} (largest change of a close: {largest:.2} %)", first.0, first.1
+        "other content is stored for {} of {series} series, the first in {} at {} (largest change of a close: {largest:.2} %)", counted(*bars, "bar"), first.0, first.1
     )]
     Conflict {
         /// How many bars differ.

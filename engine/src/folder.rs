@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use barkeeper_records::Timestamp;
 use barkeeper_storage::while_held;
 
-use crate::error::Owner;
+use crate::error::{OpenError, Owner};
 
 pub(crate) const DATABASE: &str = "store.redb";
 /// The database while its store is made.
@@ -43,6 +43,24 @@ pub(crate) fn is_unmade(dir: &Path) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The database of a folder that should hold a store.
+pub(crate) fn database(dir: &Path) -> Result<PathBuf, OpenError> {
+    let path = dir.join(DATABASE);
+    if path.is_file() {
+        Ok(path)
+    } else if has_traces(dir) {
+        Err(OpenError::DatabaseMissing { path })
+    } else {
+        Err(OpenError::NotFound { path: dir.to_owned() })
+    }
+}
+
+/// Whether a store was once open in a folder: what is there was written by one.
+fn has_traces(dir: &Path) -> bool {
+    let has_segments = |part: &&str| segment_files(&dir.join(part)).is_ok_and(|files| !files.is_empty());
+    dir.join(OWNER).is_file() || [BARS, TICKS, MARKET_TRADES, STAGING].iter().any(has_segments)
 }
 
 /// Forces a folder's entries to the disk, where the system has a way to.

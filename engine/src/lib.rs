@@ -72,8 +72,8 @@ mod view;
 
 pub use backup::{
     BackupError, BackupFile, BackupInfo, BackupManifest, BackupOptions, BackupReport, BackupRepository,
-    BackupTest, DatasetChange, FileKind, PruneReport, Pruned, RepositoryInfo, RestoreOptions, RestorePlan,
-    RestoreReport, Retention, TestOutcome, TestedBackup,
+    BackupTest, DatasetChange, FileKind, FormerState, PruneReport, Pruned, RepositoryInfo, RestoreOptions,
+    RestorePlan, RestoreReport, Retention, TestOutcome, TestedBackup, UndoPlan,
 };
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};

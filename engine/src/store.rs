@@ -133,12 +133,10 @@ impl Store {
     /// Opens the store of a folder.
     ///
     /// # Errors
-    /// `NotFound`, `InUse` where another process has it, `Newer`, `Older`, `Damaged`, `Segment`, `Io`.
+    /// `NotFound`, `DatabaseMissing`, `InUse` where another process has it, `Newer`, `Older`, `Damaged`, `Segment`,
+    /// `Io`.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        let file = dir.join(folder::DATABASE);
-        if !file.is_file() {
-            return Err(OpenError::NotFound { path: dir.to_owned() });
-        }
+        let file = folder::database(dir)?;
         refuse_shared(dir, &options)?;
         let hot = Hot::open_in(dir, &options)?;
         // redb may panic on a damaged file; whoever opens a store wants an error.

@@ -35,6 +35,13 @@ pub struct TrashedFile {
     pub until: Option<Timestamp>,
 }
 
+impl TrashedFile {
+    /// Whether it has waited long enough: its time is over, and it is one that the store knows.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 /// What became of the trash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TrashReport {

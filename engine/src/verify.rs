@@ -47,10 +47,7 @@ impl Store {
     ) -> Result<VerifyReport, MaintenanceError> {
         let mut report = VerifyReport::default();
         progress(0, 1);
-        let file = dir.join(folder::DATABASE);
-        if !file.is_file() {
-            return Err(OpenError::NotFound { path: dir.to_owned() }.into());
-        }
+        let file = folder::database(dir)?;
         let opened = Hot::open_in(dir, &options).and_then(|hot| {
             check_database(&hot, &mut report);
             // redb may panic on a damaged file; that is a finding like any other.
@@ -465,7 +462,7 @@ impl Snapshot {
 }
 
 /// Whether an error is something to report: damage, or a published file that is missing.
-pub(crate) const fn is_finding(error: &ReadError) -> bool {
+pub(crate) fn is_finding(error: &ReadError) -> bool {
     error.is_damage() || matches!(error, ReadError::Segment(_))
 }
 

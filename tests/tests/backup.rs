@@ -197,7 +197,10 @@ fn restored_in_place_and_undone_twice_everything_is_as_it_was() {
     place.close();
     let now = place.model.clone();
     let before = fs::read(place.folder().join("store.redb")).unwrap();
-    let plan = place.backups().plan_restore("latest", &place.folder(), options(&place.clock)).unwrap();
+    let plan = place
+        .backups()
+        .plan_restore("latest", &place.folder(), options(&place.clock), &mut |_, _| {})
+        .unwrap();
     assert_eq!((plan.lsn_now, plan.lsn_then), (Some(now.lsn), then.lsn));
     assert!(plan.datasets.iter().any(|one| one.same == Some(false)), "{plan:?}");
     let kept = restore(&place, &backup.name, &place.folder(), FORCE).unwrap();
@@ -503,7 +506,7 @@ fn files_of_tools_come_along_and_never_replace_those_that_are_there() {
     fs::create_dir(place.folder().join("sync")).unwrap();
     fs::write(place.folder().join("sync/replica.json"), "old").unwrap();
     let extras = vec!["sync/replica.json".into(), "none.toml".into(), "../backups".into()];
-    let options = BackupOptions { extras, link: false };
+    let options = BackupOptions { extras, ..BackupOptions::default() };
     place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap();
     fs::write(place.folder().join("sync/replica.json"), "new").unwrap();
     place.close();

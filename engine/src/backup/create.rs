@@ -19,6 +19,7 @@ use crate::backup::repository::{
 use crate::commit::Task;
 use crate::error::missing;
 use crate::folder::{self, DATABASE, STAGING, TRASH};
+use crate::report::Finding;
 use crate::session::read_head;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -32,6 +33,9 @@ pub struct BackupOptions {
     /// Hard-links segments instead of copying them, where the repository lies on the store's volume. That
     /// costs no space and protects from mistakes, but not from damage: the bytes are the same ones.
     pub link: bool,
+    /// Leaves segments unread whose contents an earlier backup has. Otherwise every one is read, so that a
+    /// damaged store is noticed; nothing of it is copied again.
+    pub quick: bool,
 }
 
 /// What a backup cost and holds.
@@ -49,6 +53,9 @@ pub struct BackupReport {
     pub bytes: u64,
     /// Length of the files that no backup had before.
     pub new_bytes: u64,
+    /// Files of the store that are damaged or missing and whose contents an earlier backup has: this backup
+    /// names those contents, the store needs a restore.
+    pub damaged: Vec<Finding>,
 }
 
 type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -57,6 +64,8 @@ type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 struct Creation<'a> {
     repository: &'a BackupRepository,
     link: bool,
+    quick: bool,
+    damaged: Vec<Finding>,
     done: u64,
     total: u64,
     new_bytes: u64,
@@ -67,8 +76,8 @@ impl Store {
     /// Makes a backup of the store as it is now: everything in it is of one LSN, relaxed values
     /// included. Writers and readers go on meanwhile. `progress` hears of bytes done and bytes in all.
     ///
-    /// Every value's checksum and every new segment's BLAKE3 is verified on the way; the copy of the
-    /// database is checked whole. The backup is there when this returns, or not at all.
+    /// Every value's checksum and every segment's BLAKE3 is verified on the way; the copy of the database is
+    /// checked whole. A damaged segment whose content an earlier backup has is told of in the report. The backup is there when this returns, or not at all.
     ///
     /// # Errors
     /// `OtherStore`, `NotARepository`, `Busy`, `NoSpace`, `Io`; `Read` and `Damaged` where the store itself
@@ -100,8 +109,18 @@ impl Store {
         if !options.link {
             need_space(repository.folder(), database + wanted)?;
         }
-        let (done, total) = (0, database + wanted);
-        let mut creation = Creation { repository, link: options.link, done, total, new_bytes: 0, progress };
+        let read =
+            if options.quick { wanted } else { segments.entries.iter().map(|entry| entry.bytes).sum() };
+        let mut creation = Creation {
+            repository,
+            link: options.link,
+            quick: options.quick,
+            damaged: Vec::new(),
+            done: 0,
+            total: database + read,
+            new_bytes: 0,
+            progress,
+        };
 
         let mut files = Vec::with_capacity(segments.entries.len() + 1);
         let twin = same_state(&earlier, &store_id, identity.epoch, snapshot.lsn());
@@ -145,6 +164,7 @@ impl Store {
             files: manifest.files.len() as u64,
             bytes: manifest.bytes(),
             new_bytes: creation.new_bytes,
+            damaged: creation.damaged,
             name: manifest.name,
         })
     }
@@ -204,9 +224,6 @@ impl Creation<'_> {
             bytes: entry.bytes,
             blake3: hex(&entry.blake3),
         };
-        if self.has(&file) {
-            return Ok(file);
-        }
         // A file that was replaced meanwhile waits elsewhere until nobody needs it.
         let places = [
             PathBuf::from(&file.path),
@@ -214,6 +231,12 @@ impl Creation<'_> {
             Path::new(STAGING).join(entry.file_name()),
         ];
         let place = places.iter().map(|place| store.join(place)).find(|place| place.is_file());
+        if self.has(&file) {
+            if !self.quick {
+                self.look_at(place.as_deref(), &file);
+            }
+            return Ok(file);
+        }
         let place = place.ok_or_else(|| BackupError::Missing { path: store.join(&file.path) })?;
         let partial = self.repository.path(PARTIAL, &entry.file_name());
         let found = if self.link && fs::hard_link(&place, &partial).is_ok() {
@@ -229,6 +252,19 @@ impl Creation<'_> {
         self.keep(&partial, &file)?;
         self.advance(file.bytes);
         Ok(file)
+    }
+
+    /// Reads a segment whose content the repository has, for the store's own sake.
+    fn look_at(&mut self, place: Option<&Path>, file: &BackupFile) {
+        let wrong = match place.map(hashed) {
+            None => Some("it is missing".to_owned()),
+            Some(Ok(found)) if found == (file.bytes, file.blake3.clone()) => None,
+            Some(Ok(_)) => Some("its BLAKE3 is not the published one".to_owned()),
+            Some(Err(error)) => Some(error.to_string()),
+        };
+        let found = |detail| Finding { place: file.path.clone(), detail, damage: true };
+        self.damaged.extend(wrong.map(found));
+        self.advance(file.bytes);
     }
 
     fn extra(&mut self, store: &Path, path: &Path) -> Result<Option<BackupFile>, BackupError> {

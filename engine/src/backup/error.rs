@@ -82,6 +82,12 @@ pub enum BackupError {
         /// The folder.
         path: PathBuf,
     },
+    /// The last restore found no database, so the state that it kept is none that a store can go back to.
+    #[error("the former state in {} has no store.redb: there is no store to go back to", path.display())]
+    NoFormerDatabase {
+        /// Where what was there is kept.
+        path: PathBuf,
+    },
     /// Less space is free than will be needed.
     #[error("{}: {needed} bytes are needed, {free} are free", path.display())]
     NoSpace {
@@ -132,7 +138,10 @@ impl BackupError {
         match self {
             Self::Damaged { .. } | Self::Missing { .. } => true,
             Self::Read(error) => error.is_damage(),
-            Self::Open(error) => matches!(**error, OpenError::Damaged { .. } | OpenError::Segment(_)),
+            Self::Open(error) => matches!(
+                **error,
+                OpenError::Damaged { .. } | OpenError::DatabaseMissing { .. } | OpenError::Segment(_)
+            ),
             _ => false,
         }
     }

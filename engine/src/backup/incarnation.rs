@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use barkeeper_records::{Lsn, Timestamp, Version};
 use barkeeper_storage::{HeadV1, IdentityV1, NumberOfV1, StoredRow, chain};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::error::{BackupError, redb_at};
 use crate::error::{OpenError, ReadError, ReadResult, missing, read_error};
-use crate::folder;
+use crate::folder::{self, BARS, DATABASE, MARKET_TRADES, OWNER, SUMS, TICKS};
 use crate::hot::open_error;
 use crate::tables::{HEAD, IDENTITY, Tab};
 
@@ -41,6 +42,9 @@ impl Known {
     }
 }
 
+/// How far the clock of a former store is believed to have run ahead: ten years.
+const AHEAD_NANOS: i64 = 10 * 366 * 86_400_000_000_000;
+
 /// The file beside the database that remembers the newest incarnation, for the day on which the database
 /// cannot be read, or an older one is in its place.
 const NOTE: &str = "incarnation.json";
@@ -49,12 +53,14 @@ const NOTE: &str = "incarnation.json";
 struct Note {
     epoch: u64,
     lsn: u64,
+    version: u64,
     blake3: String,
 }
 
 impl Note {
-    fn of(epoch: u64, lsn: u64) -> Self {
-        Self { epoch, lsn, blake3: blake3::hash(format!("{epoch} {lsn}").as_bytes()).to_hex().to_string() }
+    fn of(epoch: u64, lsn: u64, version: u64) -> Self {
+        let blake3 = blake3::hash(format!("{epoch} {lsn} {version}").as_bytes()).to_hex().to_string();
+        Self { epoch, lsn, version, blake3 }
     }
 
     /// The note of a folder; `None` where there is none.
@@ -65,7 +71,7 @@ impl Note {
             Err(error) => return Err(error.to_string()),
         };
         let note: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        let fits = note.blake3 == Self::of(note.epoch, note.lsn).blake3;
+        let fits = note.blake3 == Self::of(note.epoch, note.lsn, note.version).blake3;
         if fits { Ok(Some(note)) } else { Err("the checksum does not fit".to_owned()) }
     }
 }
@@ -82,14 +88,40 @@ pub(crate) fn noted(dir: &Path) -> Known {
     note.map_or_else(Known::default, |note| Known {
         epoch: note.epoch,
         lsn: Lsn(note.lsn),
-        ..Known::default()
+        version: Version::from_raw(note.version).unwrap_or_default(),
     })
 }
 
+/// What files beside a database that cannot be read, or is gone, tell of its versions: versions follow the
+/// clock, and no commit of it was later than the last change of its files. A clock that was set back since
+/// would otherwise give them again. Only versions: LSNs are kept apart by their steps.
+pub(crate) fn guessed(dir: &Path, now: Timestamp) -> Known {
+    let mut last = Timestamp::from_nanos(0);
+    for name in [DATABASE, SUMS, OWNER] {
+        let changed = fs::metadata(dir.join(name)).and_then(|data| data.modified()).ok();
+        let since = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let changed = since.and_then(|since| i64::try_from(since.as_nanos()).ok()).map(Timestamp::from_nanos);
+        last = last.max(changed.unwrap_or(last));
+    }
+    for part in [BARS, TICKS, MARKET_TRADES] {
+        for (_, id) in folder::segment_files(&dir.join(part)).unwrap_or_default() {
+            let made = i64::try_from(ulid::Ulid::from(id).timestamp_ms()).ok();
+            last = last.max(made.and_then(Timestamp::from_millis).unwrap_or(last));
+        }
+    }
+    // A date that copying has made up would use up the clock, which ends in 2089.
+    if last.nanos().saturating_sub(now.nanos()) > AHEAD_NANOS {
+        return Known::default();
+    }
+    let behind = Timestamp::from_nanos(last.nanos().saturating_add(1_000_000));
+    Known { version: Version::floor_of(behind), ..Known::default() }
+}
+
 /// Lets a folder remember an incarnation before it begins.
-pub(crate) fn note(dir: &Path, epoch: u64, behind: Lsn) -> Result<(), BackupError> {
+pub(crate) fn note(dir: &Path, begun: Known) -> Result<(), BackupError> {
     let file = dir.join(NOTE);
-    let bytes = serde_json::to_vec(&Note::of(epoch, behind.0)).unwrap_or_default();
+    let note = Note::of(begun.epoch, begun.lsn.0, begun.version.raw());
+    let bytes = serde_json::to_vec(&note).unwrap_or_default();
     folder::replace(&file, &bytes).map_err(|source| BackupError::Io { path: file, source })
 }
 
@@ -133,23 +165,19 @@ fn read_standing(db: &Database) -> ReadResult<Known> {
     Ok(Known { epoch: identity.epoch, lsn: Lsn(head.lsn.max(acknowledged)), version })
 }
 
-/// Makes the store in a database file, which nobody uses yet, a new incarnation. Answers its epoch and the
-/// LSN behind which its commits begin.
+/// Makes the store in a database file, which nobody uses yet, a new incarnation. Answers its epoch, and the
+/// LSN and the version behind which its commits begin.
 ///
 /// The change log is emptied: what it holds was shipped by the former incarnation, and targets that lag
 /// are brought up by digest.
-pub(crate) fn begin_incarnation(
-    file: &Path,
-    known: Known,
-    now: Timestamp,
-) -> Result<(u64, Lsn), BackupError> {
+pub(crate) fn begin_incarnation(file: &Path, known: Known, now: Timestamp) -> Result<Known, BackupError> {
     let changed = catch_unwind(AssertUnwindSafe(|| renew(file, known, now)));
     let damaged =
         || BackupError::Damaged { path: file.to_owned(), detail: "a page does not decode".to_owned() };
     changed.unwrap_or_else(|_| Err(damaged()))
 }
 
-fn renew(file: &Path, known: Known, now: Timestamp) -> Result<(u64, Lsn), BackupError> {
+fn renew(file: &Path, known: Known, now: Timestamp) -> Result<Known, BackupError> {
     let wrong = |error: redb::Error| redb_at(file, error);
     let db = Database::open(file).map_err(|e| wrong(e.into()))?;
     let txn = db.begin_write().map_err(|e| wrong(e.into()))?;
@@ -179,7 +207,8 @@ fn renew(file: &Path, known: Known, now: Timestamp) -> Result<(u64, Lsn), Backup
         for (key, value) in [(IDENTITY, identity.to_bytes(IDENTITY)), (HEAD, head.to_bytes(HEAD))] {
             meta.insert(key, value.as_slice()).map_err(|e| wrong(e.into()))?;
         }
-        (epoch, Lsn(lsn))
+        let version = Version::from_raw(version).ok_or_else(|| missing("version"))?;
+        Known { epoch, lsn: Lsn(lsn), version }
     };
     txn.delete_table(Tab::Log.definition()).map_err(|e| wrong(e.into()))?;
     txn.commit().map_err(|e| wrong(e.into()))?;

@@ -4,9 +4,11 @@
 mod create;
 mod database;
 mod error;
+mod former;
 mod incarnation;
 mod list;
 mod manifest;
+mod plan;
 mod prune;
 mod repository;
 mod restore;
@@ -16,11 +18,13 @@ mod test;
 
 pub use create::{BackupOptions, BackupReport};
 pub use error::BackupError;
+pub use former::FormerState;
 pub use list::{BackupInfo, RepositoryInfo};
 pub use manifest::{BackupFile, BackupManifest, FileKind};
+pub use plan::{DatasetChange, RestorePlan, UndoPlan};
 pub use prune::{PruneReport, Pruned, Retention};
 pub use repository::BackupRepository;
-pub use restore::{DatasetChange, RestoreOptions, RestorePlan, RestoreReport};
+pub use restore::{RestoreOptions, RestoreReport};
 pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};
 
 pub(crate) use incarnation::damage_of_note;

@@ -1,24 +1,20 @@
 //! Restoring: a backup becomes the store of a folder, whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use barkeeper_records::{Digest, Lsn, Timestamp};
+use barkeeper_records::{Lsn, Timestamp, Version};
 use barkeeper_storage::{remove_folder, while_held};
 use serde::Serialize;
 
 use crate::backup::database::check;
 use crate::backup::error::{BackupError, at};
-use crate::backup::incarnation::{Known, begin_incarnation, note, noted};
+use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted};
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
 use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
-use crate::error::OpenError;
 use crate::folder::{self, DATABASE};
-use crate::options::StoreOptions;
-use crate::store::Store;
 
 /// A file that says of a folder that a restore is at work in it.
 pub(crate) const MARKER: &str = "restoring.json";
@@ -51,38 +47,6 @@ pub struct RestoreReport {
     pub extras: Vec<String>,
     /// Where the former state is kept; `None` where there was none.
     pub safety_copy: Option<PathBuf>,
-}
-
-/// A dataset now and in a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DatasetChange {
-    /// Which: `bars 1d/raw`, `trades`, ...
-    pub dataset: String,
-    /// Rows in the store; `None` where it cannot be read.
-    pub now: Option<u64>,
-    /// Rows in the backup.
-    pub then: u64,
-    /// Whether the rows are the same; `None` where the store cannot be read.
-    pub same: Option<bool>,
-}
-
-/// What a restore would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RestorePlan {
-    /// Which backup.
-    pub backup: String,
-    /// When it was made.
-    pub at: Timestamp,
-    /// Its last commit.
-    pub lsn_then: Lsn,
-    /// The store's last commit; `None` where there is no store, or none that can be read.
-    pub lsn_now: Option<Lsn>,
-    /// Why the store cannot be read, where there is one.
-    pub unreadable: Option<String>,
-    /// Every dataset of either.
-    pub datasets: Vec<DatasetChange>,
-    /// Length of all files.
-    pub bytes: u64,
 }
 
 impl BackupRepository {
@@ -181,9 +145,14 @@ impl BackupRepository {
         let into = report.into.clone();
         let building = into.join(RESTORING);
         self.build(manifest, &building, Some(&into), report, progress)?;
-        let former = swap.former()?.unwrap_or_default().and(noted(&into));
-        self.renew(&building, known.and(former), now, report)?;
-        note(&into, report.epoch, report.next_behind)?;
+        // A database that cannot tell is no reason to give a number twice: other files of the folder know.
+        let former = match swap.former()? {
+            Some(former) => former,
+            None => guessed(&into, now),
+        };
+        let known = known.and(former).and(noted(&into));
+        let version = self.renew(&building, known, now, report)?;
+        note(&into, Known { epoch: report.epoch, lsn: report.next_behind, version })?;
         sync_folders(&building)?;
         self.step("the store is built")?;
         let name = SafetyCopy::next(&into, now)?;
@@ -195,9 +164,12 @@ impl BackupRepository {
     /// it replaces now: undone twice, everything is as it was. Answers where that is kept.
     ///
     /// # Errors
-    /// `NothingToUndo`; `Open` where another process has the store; `NoSpace`, `Io`.
+    /// `NothingToUndo`, `NoFormerDatabase`; `Open` where another process has the store; `NoSpace`, `Io`.
     pub fn undo_restore(&self, folder: &Path, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
         let former = SafetyCopy::last(folder)?;
+        if !former.join(DATABASE).is_file() {
+            return Err(BackupError::NoFormerDatabase { path: former });
+        }
         let swap = Swap::begin(folder)?;
         let building = folder.join(RESTORING);
         make_ready(&building)?;
@@ -220,60 +192,6 @@ impl BackupRepository {
         let kept = swap.finish(&building, &name, &|step| self.step(step))?;
         remove_folder(&former).map_err(at(&former))?;
         Ok(kept)
-    }
-
-    /// What a restore would change, without changing anything: rows of each dataset now and then.
-    ///
-    /// # Errors
-    /// `NoBackup`, `NoRepository`, `Missing` and `Damaged` where the backup cannot be restored; `Open` where
-    /// another process has the store; `Io`.
-    pub fn plan_restore(
-        &self,
-        backup: &str,
-        into: &Path,
-        options: StoreOptions,
-    ) -> Result<RestorePlan, BackupError> {
-        let _lock = self.lock_shared()?;
-        let manifest = self.find(backup)?;
-        self.present(&manifest)?;
-        let mut unreadable = None;
-        let present = match Store::open(into, options) {
-            Ok(store) => match store.snapshot().and_then(|at| Ok((at.lsn(), at.datasets()?))) {
-                Ok(found) => Some(found),
-                Err(error) => {
-                    unreadable = Some(error.to_string());
-                    None
-                }
-            },
-            Err(OpenError::NotFound { .. }) => Some((Lsn(0), BTreeMap::new())),
-            Err(error @ OpenError::InUse { .. }) => return Err(error.into()),
-            Err(error) => {
-                unreadable = Some(error.to_string());
-                None
-            }
-        };
-        let names = present.iter().flat_map(|(_, datasets)| datasets.keys()).chain(manifest.datasets.keys());
-        let names: BTreeSet<&String> = names.collect();
-        let change = |name: &String| {
-            let now = present.as_ref().map(|(_, all)| all.get(name).copied().unwrap_or_default());
-            let then: Digest = manifest.datasets.get(name).copied().unwrap_or_default();
-            DatasetChange {
-                dataset: name.clone(),
-                now: now.map(|digest| digest.count),
-                then: then.count,
-                same: now.map(|digest| digest == then),
-            }
-        };
-        let datasets = names.into_iter().map(change).collect();
-        Ok(RestorePlan {
-            lsn_now: present.map(|(lsn, _)| lsn).filter(|lsn| *lsn > Lsn(0)),
-            unreadable,
-            datasets,
-            bytes: manifest.bytes(),
-            at: manifest.at,
-            lsn_then: manifest.lsn,
-            backup: manifest.name,
-        })
     }
 
     /// Makes sure that every file of a backup is there and has its length.
@@ -357,11 +275,13 @@ impl BackupRepository {
         known: Known,
         now: Timestamp,
         report: &mut RestoreReport,
-    ) -> Result<(), BackupError> {
+    ) -> Result<Version, BackupError> {
         let database = building.join(DATABASE);
-        (report.epoch, report.next_behind) = begin_incarnation(&database, known, now)?;
+        let begun = begin_incarnation(&database, known, now)?;
+        (report.epoch, report.next_behind) = (begun.epoch, begun.lsn);
         self.step("the incarnation is new")?;
-        check(&database)
+        check(&database)?;
+        Ok(begun.version)
     }
 }
 
@@ -392,7 +312,7 @@ fn beside(into: &Path) -> Result<PathBuf, BackupError> {
 }
 
 /// Makes an empty folder to build in. What a cut-off restore left there is taken away, nothing else is.
-fn make_ready(dir: &Path) -> Result<(), BackupError> {
+pub(crate) fn make_ready(dir: &Path) -> Result<(), BackupError> {
     if !is_fresh(dir)? {
         if !dir.join(MARKER).is_file() {
             return Err(BackupError::NotEmpty { path: dir.to_owned() });

@@ -32,7 +32,7 @@ const KEPT: [&str; 4] = [BARS, "ticks", "market_trades", STAGING];
 pub(crate) struct SafetyCopy;
 
 impl SafetyCopy {
-    fn all(dir: &Path) -> Result<Vec<(u64, PathBuf)>, BackupError> {
+    pub(crate) fn all(dir: &Path) -> Result<Vec<(u64, PathBuf)>, BackupError> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir).map_err(at(dir))? {
             let entry = entry.map_err(at(dir))?;
@@ -117,10 +117,11 @@ impl Swap {
         aside: &Path,
         step: &dyn Fn(&'static str) -> Result<(), BackupError>,
     ) -> Result<Option<PathBuf>, BackupError> {
-        let kept = self.lock.is_some();
+        let files = self.present()?;
+        let kept = !files.is_empty();
         if kept {
             let before = building.join(BEFORE);
-            self.set_aside(&before)?;
+            self.set_aside(&files, &before)?;
             step("the former state is gathered")?;
             folder::rename_durably(&before, aside).map_err(at(aside))?;
             step("the former state is kept")?;
@@ -152,18 +153,24 @@ impl Swap {
         Ok(kept.then(|| aside.to_owned()))
     }
 
-    /// Gathers what is there: links where the system has them, which cost no space.
-    fn set_aside(&self, to: &Path) -> Result<(), BackupError> {
-        let mut files = vec![self.dir.join(DATABASE)];
+    /// The files of the store that is there. Where its database is gone, its segments are all there is to
+    /// know it by: the next open would take those for orphans that the restored store does not name.
+    fn present(&self) -> Result<Vec<PathBuf>, BackupError> {
+        let mut files: Vec<PathBuf> = self.lock.iter().map(|_| self.dir.join(DATABASE)).collect();
         for part in KEPT {
             let part = self.dir.join(part);
             files.extend(folder::segment_files(&part).map_err(at(&part))?.into_iter().map(|(path, _)| path));
         }
+        Ok(files)
+    }
+
+    /// Gathers files: links where the system has them, which cost no space.
+    fn set_aside(&self, files: &[PathBuf], to: &Path) -> Result<(), BackupError> {
         for file in files {
-            let place = to.join(file.strip_prefix(&self.dir).unwrap_or(&file));
+            let place = to.join(file.strip_prefix(&self.dir).unwrap_or(file));
             make_parent(&place)?;
-            if fs::hard_link(&file, &place).is_err() {
-                copy_hashed(&file, &place, &mut |_| {})?;
+            if fs::hard_link(file, &place).is_err() {
+                copy_hashed(file, &place, &mut |_| {})?;
             }
         }
         sync_folders(to)

@@ -152,7 +152,7 @@ impl BackupRepository {
             },
         )?;
         if let Some(first) = read.findings.first() {
-            let detail = format!("{} ({} findings)", first.detail, read.findings.len());
+            let detail = format!("{} (findings: {})", first.detail, read.findings.len());
             return Ok((Outcome::Failed { file: first.place.clone(), detail }, read));
         }
         let store = Store::open(scratch, options)?;

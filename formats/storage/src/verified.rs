@@ -49,6 +49,15 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
+    /// Whether the published bytes are damaged or gone, as opposed to unreachable.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Layout { .. } => false,
+        }
+    }
+
     pub(crate) fn parquet(path: &Path, error: ParquetError) -> Self {
         match error {
             ParquetError::External(inner) => match inner.downcast::<io::Error>() {

@@ -89,7 +89,9 @@ fn of_open(error: &OpenError) -> Exit {
     match error {
         OpenError::NotFound { .. } => Exit::NotFound,
         OpenError::InUse { .. } => Exit::InUse,
-        OpenError::Damaged { .. } | OpenError::Segment(_) => Exit::Damaged,
+        OpenError::Damaged { .. } | OpenError::DatabaseMissing { .. } | OpenError::Segment(_) => {
+            Exit::Damaged
+        }
         OpenError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
         _ => Exit::Findings,
     }
@@ -120,6 +122,7 @@ fn of_maintenance(error: &MaintenanceError) -> Exit {
         MaintenanceError::Open(error) => of_open(error),
         MaintenanceError::Read(error) => of_read(error),
         MaintenanceError::Commit(error) => of_commit(error),
+        MaintenanceError::Segment(error) if error.is_damage() => Exit::Damaged,
         MaintenanceError::Io { source, .. } => of_io(source).unwrap_or(Exit::Findings),
         _ => Exit::Findings,
     }
@@ -129,7 +132,8 @@ fn of_backup(error: &BackupError) -> Exit {
     match error {
         BackupError::NoRepository { .. }
         | BackupError::NoBackup { .. }
-        | BackupError::NothingToUndo { .. } => Exit::NotFound,
+        | BackupError::NothingToUndo { .. }
+        | BackupError::NoFormerDatabase { .. } => Exit::NotFound,
         BackupError::Busy { .. } => Exit::InUse,
         BackupError::Open(error) => of_open(error),
         BackupError::Read(error) => of_read(error),
@@ -209,7 +213,15 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
             format!("`barkeeper init{with_store}` makes a store there")
         }
         Exit::InUse => "close the other program, or wait until it is done".to_owned(),
-        Exit::Damaged => format!("`barkeeper verify{with_store}` lists what is damaged; nothing was changed"),
+        Exit::Damaged if is_missing(error) => {
+            format!(
+                "`barkeeper backup restore latest --dry-run{with_store}` shows what a backup would bring back"
+            )
+        }
+        Exit::Damaged => format!(
+            "nothing was changed; `barkeeper verify{with_store}` lists what is damaged, `barkeeper backup restore \
+             latest --dry-run{with_store}` shows what a backup would bring back"
+        ),
         Exit::Down => {
             "run the command again: the store is opened anew and says what was committed".to_owned()
         }
@@ -240,10 +252,23 @@ fn backup_hint(error: &BackupError, with_store: &str) -> Option<String> {
         }
         BackupError::Busy { .. } => "wait until the other one is done".to_owned(),
         BackupError::NothingToUndo { .. } => "there is nothing to put back".to_owned(),
+        BackupError::NoFormerDatabase { .. } => format!(
+            "what was there is kept in that folder; `barkeeper backup list{with_store}` shows what else can be gone back to"
+        ),
         BackupError::Missing { .. } | BackupError::Damaged { .. } => format!(
             "nothing was changed; `barkeeper backup list{with_store}` shows the other backups, `barkeeper verify{with_store}` reads the store"
         ),
         _ => return None,
+    })
+}
+
+/// Whether the database is gone: nothing but a backup helps then.
+fn is_missing(error: &anyhow::Error) -> bool {
+    let is = |error: &OpenError| matches!(error, OpenError::DatabaseMissing { .. });
+    error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(is)
+            || matches!(cause.downcast_ref(), Some(StartError::Store(error)) if is(error))
+            || matches!(cause.downcast_ref(), Some(MaintenanceError::Open(error)) if is(error))
     })
 }
 

@@ -106,7 +106,7 @@ pub fn backup_options(store: &Path, link: bool) -> Result<BackupOptions, BackupF
         Err(error) => return Err(io(error)),
     }
     extras.sort();
-    Ok(BackupOptions { extras, link })
+    Ok(BackupOptions { extras, link, ..BackupOptions::default() })
 }
 
 fn is_inside(path: &Path) -> bool {
@@ -173,7 +173,7 @@ impl ScheduledBackup {
             .tested
             .as_ref()
             .is_none_or(|tested| tested.as_ref().is_ok_and(|tested| tested.outcome == TestOutcome::Verified));
-        tested && self.pruned.as_ref().is_none_or(Result::is_ok)
+        tested && self.created.damaged.is_empty() && self.pruned.as_ref().is_none_or(Result::is_ok)
     }
 }
 

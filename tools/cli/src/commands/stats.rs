@@ -41,6 +41,8 @@ impl Stats {
             ("superseded_rows", Cell::Count(stats.space.superseded_rows)),
             ("superseded_bytes", Cell::Count(stats.space.superseded_bytes)),
             ("trash_bytes", Cell::Count(stats.space.trash_bytes)),
+            ("former_states", Cell::Count(stats.space.former_states)),
+            ("former_bytes", Cell::Count(stats.space.former_bytes)),
             ("revisions", Cell::Count(stats.revisions)),
             ("trades", Cell::Count(stats.trades)),
             ("positions", Cell::Count(stats.positions)),

@@ -52,11 +52,16 @@ fn second(at: Timestamp) -> Timestamp {
     Timestamp::from_nanos(at.nanos() - at.nanos().rem_euclid(1_000_000_000))
 }
 
+/// `1 file`, `2 files`.
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// Which: `folder`, `place`, `space`, `rename`, `fsync`, `clock`, `owner`, `settings`, `integrity`,
-    /// `segments`, `backups`, `targets`, `program`.
+    /// `segments`, `former_states`, `backups`, `targets`, `program`.
     pub name: &'static str,
     /// How it came out.
     pub state: CheckState,
@@ -172,6 +177,7 @@ pub fn examine(settings: &DoctorSettings, progress: &mut dyn FnMut(u64, u64)) ->
     checks.push(machine::owner(folder, &looked.held, looked.exists));
     checks.push(looked.integrity);
     checks.push(looked.segments);
+    checks.push(looked.former);
     checks.push(backups.check);
     checks.push(store::targets(settings, &config));
     DoctorReport {

@@ -4,7 +4,7 @@ use barkeeper::{BackupError, MaintenanceError, OpenError, Store, TestOutcome};
 use barkeeper_records::{Clock as _, Timestamp, Version};
 
 use super::machine::Held;
-use super::{Check, CheckState, DoctorSettings, second};
+use super::{Check, CheckState, DoctorSettings, counted, second};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::note::StatusNote;
@@ -31,17 +31,21 @@ pub(super) struct Looked {
     pub(super) held: Held,
     pub(super) integrity: Check,
     pub(super) segments: Check,
+    /// States that restores have kept aside.
+    pub(super) former: Check,
     /// When the newest commit was made, by the clock of that time.
     pub(super) newest: Option<Timestamp>,
 }
 
 const INTEGRITY: &str = "integrity";
 const SEGMENTS: &str = "segments";
+const FORMER: &str = "former_states";
 
 impl Looked {
     fn without(exists: bool, integrity: Check) -> Self {
         let segments = Check::skipped(SEGMENTS, "the store could not be opened");
-        Self { exists, held: Held::Free, integrity, segments, newest: None }
+        let former = Check::skipped(FORMER, "the store could not be opened");
+        Self { exists, held: Held::Free, integrity, segments, former, newest: None }
     }
 }
 
@@ -52,8 +56,8 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
     // That it lies there is told by another check.
     options.allow_shared_folder = true;
     let read = settings.full.then(|| Store::verify(folder, options.clone(), progress));
-    let (findings, read) = match read {
-        Some(Ok(report)) => (report.findings.len(), Some(report)),
+    let (findings, read): (u64, _) = match read {
+        Some(Ok(report)) => (report.findings.len() as u64, Some(report)),
         Some(Err(MaintenanceError::Open(error))) => return unopened(*error, settings),
         Some(Err(error)) => {
             return Looked::without(true, Check::skipped(INTEGRITY, error.to_string()));
@@ -69,7 +73,8 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
         Some(report) if findings > 0 => {
             let first = report.findings.first();
             let first = first.map_or_else(String::new, |one| format!("{}: {}", one.place, one.detail));
-            Check::failed(INTEGRITY, format!("{findings} findings, the first: {first}")).hint(restore.clone())
+            Check::failed(INTEGRITY, format!("{}, the first: {first}", counted(findings, "finding")))
+                .hint(restore.clone())
         }
         Some(report) => {
             Check::ok(INTEGRITY, format!("all of it was read at LSN {}, and it fits", report.lsn))
@@ -79,7 +84,10 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
     };
     let segments = match store.missing_segments() {
         Ok((missing, count)) => match missing.first() {
-            None => Check::ok(SEGMENTS, format!("{count} files are there and have their lengths")),
+            None => Check::ok(
+                SEGMENTS,
+                format!("of {}, each is there and has its length", counted(count, "file")),
+            ),
             Some(first) => {
                 let detail = format!("{} of {count}: {}: {}", missing.len(), first.place, first.detail);
                 Check::failed(SEGMENTS, detail).hint(restore)
@@ -88,11 +96,33 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
         .value("segments", count),
         Err(error) => Check::failed(SEGMENTS, error.to_string()).hint(restore),
     };
+    let former = former(&store, settings);
     let newest = store.snapshot().and_then(|snapshot| snapshot.newest_version()).ok();
     let newest = newest.filter(|version| *version > Version::ZERO).map(Version::time);
     // Nothing waits in memory; a disk that fails now was told of above.
     drop(store.close());
-    Looked { exists: true, held: Held::Free, integrity, segments, newest }
+    Looked { exists: true, held: Held::Free, integrity, segments, former, newest }
+}
+
+/// What restores have kept aside, which nothing but a person removes.
+fn former(store: &Store, settings: &DoctorSettings) -> Check {
+    let states = match store.former_states() {
+        Ok(states) => states,
+        Err(error) => return Check::skipped(FORMER, error.to_string()),
+    };
+    let bytes: u64 = states.iter().map(|state| state.own_bytes).sum();
+    let check = if states.is_empty() {
+        Check::ok(FORMER, "no restore has left one")
+    } else {
+        let told = counted(states.len() as u64, "state");
+        let detail = format!(
+            "{told} before a restore, {} MiB; barkeeper trash --empty --former-states{} removes what is kept",
+            bytes.div_ceil(1 << 20),
+            settings.with_store
+        );
+        Check::ok(FORMER, detail)
+    };
+    check.value("former_states", states.len()).value("bytes", bytes)
 }
 
 fn restore_hint(settings: &DoctorSettings) -> String {
@@ -121,7 +151,7 @@ fn unopened(error: OpenError, settings: &DoctorSettings) -> Looked {
         }
         // The error says what may be done.
         OpenError::Older { .. } => Looked::without(true, Check::failed(INTEGRITY, error.to_string())),
-        OpenError::Damaged { .. } | OpenError::Segment(_) => {
+        OpenError::Damaged { .. } | OpenError::DatabaseMissing { .. } | OpenError::Segment(_) => {
             Looked::without(true, Check::failed(INTEGRITY, error.to_string()).hint(restore_hint(settings)))
         }
         other => Looked::without(true, Check::skipped(INTEGRITY, other.to_string())),
@@ -153,7 +183,7 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
     let verify = format!("barkeeper backup verify{with_store}");
     let made = second(newest.at.unwrap_or_default());
     let days = SystemClock.now().nanos().saturating_sub(made.nanos()) / DAY;
-    let told = format!("{} backups, the newest {} of {made}", info.backups, newest.name);
+    let told = format!("{}, the newest {} of {made}", counted(info.backups, "backup"), newest.name);
     let outcome = newest.tested.as_ref().map(|test| &test.outcome);
     let check = if let Some(TestOutcome::Failed { file, detail }) = outcome {
         Check::failed(NAME, format!("{told}, which failed its test: {file}: {detail}")).hint(create)
@@ -197,9 +227,9 @@ pub(super) fn targets(settings: &DoctorSettings, config: &Config) -> Check {
                 if note.state.starts_with("quarantine") {
                     wrong.push(format!("{name} waits for a person ({})", note.why));
                 } else if note.lag > LAG {
-                    wrong.push(format!("{name} lacks {} commits", note.lag));
+                    wrong.push(format!("{name} lacks {}", counted(note.lag, "commit")));
                 } else if note.poisoned > 0 {
-                    wrong.push(format!("{name} has refused {} rows", note.poisoned));
+                    wrong.push(format!("{name} has refused {}", counted(note.poisoned, "row")));
                 }
             }
             Ok(None) => wrong.push(format!("{name} ({mode}) was never brought up")),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use barkeeper::BackupOptions;
 use barkeeper_host::backup_options;
 use clap::Args;
 
@@ -14,7 +15,8 @@ use crate::progress::Progress;
 
 /// Make a backup: everything of one moment, and nothing twice
 ///
-/// Segments that an earlier backup has are not copied again. What is copied is verified on the way.
+/// Segments that an earlier backup has are not copied again. Everything is read and verified on the way. Ends
+/// with 7 where the store is damaged: what no backup has cannot be backed up then.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Where backups are kept, best on another disk [default: `folder` below [backup] in barkeeper.toml, else backups/ in the store]
@@ -23,6 +25,9 @@ pub(crate) struct Create {
     /// Hard-link segments instead of copying them: no space, but no protection from damaged bytes
     #[arg(long)]
     link: bool,
+    /// Do not read segments that an earlier backup has: damage of the store goes unnoticed there
+    #[arg(long)]
+    quick: bool,
 }
 
 impl Create {
@@ -30,13 +35,14 @@ impl Create {
         let opened = context.open()?;
         let folder = opened.store.folder();
         let repository = opened.config.backup.repository(folder, self.to.as_deref());
-        let options = backup_options(folder, self.link)?;
+        let options = BackupOptions { quick: self.quick, ..backup_options(folder, self.link)? };
         let bar = Progress::new(context, "bytes");
         let report = opened.store.back_up(&repository, &options, &mut |done, all| bar.set(done, all))?;
         drop(bar);
+        let exit = if report.damaged.is_empty() { Exit::Done } else { Exit::Damaged };
         if context.format == Format::Json {
             output::json(out, &report)?;
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         let record = vec![
             ("backup", Cell::text(&report.name)),
@@ -49,7 +55,18 @@ impl Create {
         ];
         output::record(out, context.format, &record)?;
         let from = self.to.as_ref().map_or_else(String::new, |to| format!(" --from {}", shown(to)));
+        for one in &report.damaged {
+            context.warn(format_args!("the store is damaged: {}: {}", one.place, one.detail));
+        }
         context.say(format_args!("`barkeeper backup verify{from}` tests that it can be restored."));
-        Ok(Exit::Done)
+        if exit == Exit::Damaged {
+            context.say(format_args!(
+                "hint: the backup names what earlier ones hold of the damaged files. When it has passed its test: \
+                 `barkeeper backup restore {} --force{from}{}` mends the store",
+                report.name,
+                context.with_store()
+            ));
+        }
+        Ok(exit)
     }
 }

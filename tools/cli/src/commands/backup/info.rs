@@ -1,17 +1,19 @@
-//! `barkeeper backup info`: all backups together.
+//! `barkeeper backup info`: all backups together, or one of them.
 
 use barkeeper::BackupInfo;
 use clap::Args;
 
-use super::{From, time};
+use super::{From, tested, time};
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, not_found, shown};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format};
 
-/// Print how many backups there are, what they cost, and which one was last found good
+/// Print how many backups there are, what they cost, and which one was last found good; or the same of one
 #[derive(Debug, Args)]
 pub(crate) struct Info {
+    /// Which: a name, a number, or latest [default: all of them together]
+    backup: Option<String>,
     #[command(flatten)]
     from: From,
 }
@@ -19,6 +21,18 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let (repository, config) = self.from.open(context)?;
+        if let Some(asked) = &self.backup {
+            let number: Option<u64> = asked.parse().ok();
+            let is_meant =
+                |one: &BackupInfo| asked == "latest" || one.name == *asked || number == Some(one.number);
+            let Some(found) = repository.list()?.into_iter().rev().find(is_meant) else {
+                return Err(not_found(format!(
+                    "there is no backup '{asked}' in {}",
+                    shown(repository.folder())
+                )));
+            };
+            return print_one(&found, config.calendar.zone(), context, out);
+        }
         let info = repository.info()?;
         if context.format == Format::Json {
             output::json(out, &info)?;
@@ -46,4 +60,29 @@ impl Info {
         output::record(out, context.format, &record)?;
         Ok(Exit::Done)
     }
+}
+
+fn print_one(one: &BackupInfo, zone: &'static str, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
+    if context.format == Format::Json {
+        output::json(out, one)?;
+        return Ok(Exit::Done);
+    }
+    let test = one.tested.as_ref();
+    let record = vec![
+        ("backup", Cell::text(&one.name)),
+        ("at", Cell::maybe(one.at, |at| time(at, zone))),
+        ("lsn", Cell::maybe(one.lsn, |lsn| Cell::Count(lsn.0))),
+        ("epoch", Cell::maybe(one.epoch, Cell::Count)),
+        ("files", Cell::Count(one.files)),
+        ("bytes", Cell::Count(one.bytes)),
+        ("own_bytes", Cell::Count(one.own_bytes)),
+        ("tested", tested(test)),
+        ("tested_at", Cell::maybe(test, |test| time(test.at, zone))),
+        ("verified_at", Cell::maybe(test.and_then(|test| test.verified_at), |at| time(at, zone))),
+    ];
+    output::record(out, context.format, &record)?;
+    if let Some(why) = &one.damaged {
+        context.warn(why);
+    }
+    Ok(Exit::Done)
 }

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use barkeeper::{RestoreOptions, RestorePlan};
-use barkeeper_host::{Restored, SystemClock, restore_backup, store_options};
+use barkeeper::{BackupRepository, DatasetChange, RestoreOptions, RestorePlan, UndoPlan};
+use barkeeper_host::{Config, Restored, SystemClock, restore_backup, store_options};
 use barkeeper_records::Clock as _;
+use barkeeper_sync::Mode;
 use clap::Args;
 
 use super::{From, time};
 use crate::cli::Out;
-use crate::context::{Context, PROGRAM, shown};
+use crate::context::{Context, PROGRAM, agree, counted, shown};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Cell, Format, Rows};
@@ -35,9 +36,12 @@ pub(crate) struct Restore {
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,
-    /// Put back what the last restore has replaced
-    #[arg(long, conflicts_with_all = ["backup", "force", "dry_run"])]
+    /// Put back what the last restore has replaced; asks where commits were made since
+    #[arg(long, conflicts_with_all = ["backup", "force"])]
     undo: bool,
+    /// Do not ask
+    #[arg(long, requires = "undo")]
+    yes: bool,
 }
 
 impl Restore {
@@ -48,16 +52,13 @@ impl Restore {
         };
         let (repository, config) = self.from.open(context)?;
         let Some(backup) = self.backup.as_ref().filter(|_| !self.undo) else {
-            let kept = repository.undo_restore(&into, SystemClock.now())?;
-            let kept_cell = Cell::maybe(kept.as_ref(), |kept| Cell::text(kept.display()));
-            let record = vec![("into", Cell::text(into.display())), ("former_state", kept_cell)];
-            output::record(out, context.format, &record)?;
-            context.say("The state before the last restore is back.");
-            self.say_undo(kept.as_deref(), context);
-            return Ok(Exit::Done);
+            return self.take_back(&repository, &config, &into, context, out);
         };
         if self.dry_run {
-            let plan = repository.plan_restore(backup, &into, store_options(&config, PROGRAM))?;
+            let bar = Progress::new(context, "parts");
+            let options = store_options(&config, PROGRAM);
+            let plan = repository.plan_restore(backup, &into, options, &mut |at, all| bar.set(at, all))?;
+            drop(bar);
             print_plan(&plan, config.calendar.zone(), context, out)?;
             return Ok(Exit::Done);
         }
@@ -77,6 +78,55 @@ impl Restore {
         Ok(Exit::Done)
     }
 
+    /// Undoes the last restore.
+    fn take_back(
+        &self,
+        repository: &BackupRepository,
+        config: &Config,
+        into: &Path,
+        context: &Context,
+        out: Out<'_>,
+    ) -> anyhow::Result<Exit> {
+        let plan = repository.plan_undo(into, store_options(config, PROGRAM))?;
+        if self.dry_run {
+            print_undo(&plan, context, out)?;
+            return Ok(Exit::Done);
+        }
+        if plan.commits != Some(0) {
+            let lost = plan.commits.map_or_else(
+                || "What was committed since the restore".to_owned(),
+                |commits| format!("{} made since the restore", counted(commits, "commit")),
+            );
+            if !agree(&format!("{lost} would be taken away, and kept aside."), self.yes)? {
+                context.say("Nothing was changed.");
+                return Ok(Exit::Findings);
+            }
+        }
+        let kept = repository.undo_restore(into, SystemClock.now())?;
+        let kept_cell = Cell::maybe(kept.as_ref(), |kept| Cell::text(kept.display()));
+        let count = |lsn: Option<barkeeper_records::Lsn>| Cell::maybe(lsn, |lsn| Cell::Count(lsn.0));
+        let record = vec![
+            ("into", Cell::text(into.display())),
+            ("lsn", count(plan.lsn_then)),
+            ("lsn_before", count(plan.lsn_now)),
+            ("former_state", kept_cell),
+        ];
+        output::record(out, context.format, &record)?;
+        context.say("The state before the last restore is back.");
+        if config.targets.values().any(|target| target.mode != Mode::LocalOnly) {
+            self.say_targets(context);
+        }
+        self.say_undo(kept.as_deref(), context);
+        Ok(Exit::Done)
+    }
+
+    fn say_targets(&self, context: &Context) {
+        context.say(format_args!(
+            "Targets that hold newer commits are not touched before you decide: `barkeeper sync run{}` tells.",
+            self.store_option(context)
+        ));
+    }
+
     fn print(&self, restored: &Restored, context: &Context, out: Out<'_>) -> anyhow::Result<()> {
         let report = &restored.report;
         if context.format == Format::Json {
@@ -94,6 +144,10 @@ impl Restore {
             ];
             output::record(out, context.format, &record)?;
         }
+        context.say(format_args!(
+            "Commits go on at LSN {}: no number is given twice, so that targets can tell what was made after the backup.",
+            report.next_behind.0 + 1
+        ));
         let store = self.store_option(context);
         for target in &restored.switched_off {
             context.say(format_args!(
@@ -102,9 +156,7 @@ impl Restore {
             ));
         }
         if restored.switched_off.is_empty() && !restored.targets.is_empty() {
-            context.say(format_args!(
-                "Targets that hold newer commits are not touched before you decide: `barkeeper sync run{store}` tells."
-            ));
+            self.say_targets(context);
         }
         self.say_undo(report.safety_copy.as_deref(), context);
         Ok(())
@@ -116,10 +168,18 @@ impl Restore {
                 .to
                 .as_ref()
                 .map_or_else(|| self.store_option(context), |to| format!(" --to {}", shown(to)));
-            context.say(format_args!(
-                "The former state is kept in {}; remove it when you no longer need it.\nundo: barkeeper backup restore --undo{to}",
-                shown(kept)
-            ));
+            let remove = format!("`barkeeper trash --empty --former-states{}`", self.store_option(context));
+            if kept.join("store.redb").is_file() {
+                context.say(format_args!(
+                    "The former state is kept in {} until {remove}.\nundo: barkeeper backup restore --undo{to}",
+                    shown(kept)
+                ));
+            } else {
+                context.say(format_args!(
+                    "There was no store.redb; the files that were there are kept in {} until {remove}.",
+                    shown(kept)
+                ));
+            }
         }
     }
 
@@ -142,7 +202,28 @@ fn print_plan(plan: &RestorePlan, zone: &'static str, context: &Context, out: Ou
         Cell::Count(plan.lsn_then.0),
         Cell::Bool(plan.lsn_now == Some(plan.lsn_then)),
     ]);
-    for one in &plan.datasets {
+    push_changes(&mut rows, &plan.datasets);
+    output::rows(out, context.format, &rows)?;
+    if let Some(why) = &plan.unreadable {
+        context.warn(format_args!("what is stored now cannot be read: {why}"));
+    }
+    if let Some(first) = plan.findings.first() {
+        let count = counted(plan.findings.len(), "finding");
+        context.warn(format_args!(
+            "what is stored now does not verify: {count}, the first: {}: {}",
+            first.place, first.detail
+        ));
+    }
+    context.say(format_args!(
+        "Nothing was changed. {} was made at {}.",
+        plan.backup,
+        time(plan.at, zone).for_people()
+    ));
+    Ok(())
+}
+
+fn push_changes(rows: &mut Rows, datasets: &[DatasetChange]) {
+    for one in datasets {
         rows.push([
             Cell::text(&one.dataset),
             Cell::maybe(one.now, Cell::Count),
@@ -150,14 +231,29 @@ fn print_plan(plan: &RestorePlan, zone: &'static str, context: &Context, out: Ou
             Cell::maybe(one.same, Cell::Bool),
         ]);
     }
+}
+
+fn print_undo(plan: &UndoPlan, context: &Context, out: Out<'_>) -> anyhow::Result<()> {
+    if context.format == Format::Json {
+        output::json(out, plan)?;
+        return Ok(());
+    }
+    let mut rows = Rows::new(["what", "now", "then", "same"]);
+    rows.push([
+        Cell::text("lsn"),
+        Cell::maybe(plan.lsn_now, |lsn| Cell::Count(lsn.0)),
+        Cell::maybe(plan.lsn_then, |lsn| Cell::Count(lsn.0)),
+        Cell::Bool(plan.lsn_now.is_some() && plan.lsn_now == plan.lsn_then),
+    ]);
+    push_changes(&mut rows, &plan.datasets);
     output::rows(out, context.format, &rows)?;
     if let Some(why) = &plan.unreadable {
-        context.warn(format_args!("what is stored now cannot be read: {why}"));
+        context.warn(format_args!("it cannot all be read: {why}"));
     }
-    context.say(format_args!(
-        "Nothing was changed. {} was made at {}.",
-        plan.backup,
-        time(plan.at, zone).for_people()
-    ));
+    if let Some(commits) = plan.commits {
+        context
+            .say(format_args!("{} made since the restore would be taken away.", counted(commits, "commit")));
+    }
+    context.say(format_args!("Nothing was changed. The former state is in {}.", shown(&plan.former)));
     Ok(())
 }

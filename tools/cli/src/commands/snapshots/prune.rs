@@ -4,7 +4,7 @@ use barkeeper_records::{Batch, Operation, StrategyId};
 use clap::Args;
 
 use crate::cli::Out;
-use crate::context::{Context, agree, counted};
+use crate::context::{Context, agree, counted, not_found};
 use crate::exit::Exit;
 use crate::output::{self, Cell};
 
@@ -28,6 +28,9 @@ impl Prune {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
         let all = opened.store.snapshot()?.strategy_snapshots(&self.strategy, None, None, usize::MAX)?;
+        if all.is_empty() {
+            return Err(not_found(format!("{} has saved no state", self.strategy)));
+        }
         let keep = usize::try_from(self.keep).unwrap_or(usize::MAX);
         let old: Vec<_> = all.into_iter().skip(keep).map(|state| state.key).collect();
         let mut record =

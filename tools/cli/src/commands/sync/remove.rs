@@ -15,6 +15,9 @@ use crate::output::{self, Cell};
 pub(crate) struct Remove {
     /// Which
     target: TargetName,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -25,6 +28,20 @@ impl Remove {
         let opened = context.open()?;
         let mut file = ConfigFile::open(opened.store.folder())?;
         file.remove_target(&self.target)?;
+        if self.dry_run {
+            let known = opened.store.stats()?.targets;
+            let known = known.into_iter().find(|(name, _)| *name == self.target.to_string());
+            let record = vec![
+                ("to_remove", Cell::text(&self.target)),
+                ("acknowledged", Cell::maybe(known, |(_, lsn)| Cell::Count(lsn.0))),
+            ];
+            output::record(out, context.format, &record)?;
+            context.say(format_args!(
+                "Nothing was changed. The settings of {} and the log that is kept for it would go; its database stays.",
+                self.target
+            ));
+            return Ok(Exit::Done);
+        }
         let question = format!("Forget the target {}? What is in its database stays there.", self.target);
         if !agree(&question, self.yes)? {
             context.say("Nothing was changed.");

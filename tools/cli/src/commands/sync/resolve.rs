@@ -60,6 +60,12 @@ impl Resolve {
         output::record(out, context.format, &record)?;
         if exit != Exit::Done {
             explain(&status, context);
+        } else if self.decision.keep_local {
+            context.say(format_args!(
+                "Rows that only the target has were left there: `barkeeper sync repair {} --dry-run{}` lists what differs.",
+                self.target,
+                context.with_store()
+            ));
         }
         target.close()?;
         Ok(exit)

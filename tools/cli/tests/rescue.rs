@@ -1,0 +1,126 @@
+//! What a person meets when files are damaged or gone: it is named, the way back is told, nothing is taken
+//! away unasked.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use support::Place;
+
+/// A store with sealed prices and a backup.
+fn backed_up() -> Place {
+    let place = Place::with_store();
+    place.done("seal");
+    place.done("backup create");
+    place
+}
+
+#[test]
+fn a_lost_database_is_damage_and_backups_are_the_way_back() {
+    let place = backed_up();
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    for arguments in ["stats", "verify", "bars get 000001.SZ", "doctor", "backup create"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 7, "{arguments}: {ran:?}");
+        let told = ran.stdout + &ran.stderr;
+        assert!(told.contains("store.redb is missing"), "{arguments}: {told}");
+        assert!(told.contains("barkeeper backup restore latest"), "{arguments}: {told}");
+        assert!(!told.contains("init"), "{arguments}: {told}");
+    }
+    let plan = place.run("backup restore latest --dry-run");
+    assert!(plan.code == 0 && plan.stderr.contains("store.redb is missing"), "{plan:?}");
+    let restored = place.run("backup restore latest --force");
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert!(restored.stderr.contains("There was no store.redb"), "{}", restored.stderr);
+    assert!(!restored.stderr.contains("--undo"), "{}", restored.stderr);
+    place.done("verify");
+    let undo = place.run("backup restore --undo");
+    assert_eq!(undo.code, 3, "{undo:?}");
+    assert!(undo.stderr.contains("no store to go back to"), "{undo:?}");
+}
+
+#[test]
+fn a_missing_segment_is_damage_with_the_way_back() {
+    let place = backed_up();
+    for segment in place.segments() {
+        fs::remove_file(segment).unwrap();
+    }
+    for arguments in ["bars get 000001.SZ --all", "bars day 2023-07-20", "doctor", "verify"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 7, "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("backup restore latest --dry-run"), "{arguments}: {}", ran.stderr);
+    }
+    let made = place.run("backup create");
+    assert_eq!(made.code, 7, "{made:?}");
+    assert!(made.stderr.contains("the store is damaged: bars/"), "{made:?}");
+    assert_eq!(place.run("backup create --quick").code, 0);
+    let plan = place.run("backup restore 2 --dry-run --format csv");
+    assert!(plan.stdout.contains("bars 1d/raw,") && plan.stdout.contains(",false"), "{plan:?}");
+    assert!(plan.stderr.contains("does not verify"), "{plan:?}");
+    place.done("backup restore 2 --force");
+    place.done("verify");
+}
+
+#[test]
+fn an_undo_asks_before_it_takes_commits_away() {
+    let place = backed_up();
+    let positions = "positions set 000001.SZ --cost 6.30 --opened-on 2023-08-11 --account desk --quantity";
+    place.done(&format!("{positions} 100"));
+    place.done("sync add replica --sqlite replica.sqlite");
+    let restored = place.run("backup restore latest --force");
+    assert!(restored.stderr.contains("Commits go on at LSN 1000000001"), "{restored:?}");
+    place.done(&format!("{positions} 200"));
+    let plan = place.run("backup restore --undo --dry-run --format csv");
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.stdout.contains("positions,1,1,false"), "{}", plan.stdout);
+    assert!(plan.stderr.contains("1 commit made since the restore"), "{}", plan.stderr);
+    let asked = place.run("backup restore --undo");
+    assert_eq!(asked.code, 2, "{asked:?}");
+    assert!(asked.stderr.contains("1 commit made since the restore") && asked.stderr.contains("--yes"));
+    assert_eq!(place.json("positions list --account desk")[0]["quantity"], 200);
+    let undone = place.run("backup restore --undo --yes");
+    assert_eq!(undone.code, 0, "{undone:?}");
+    assert!(undone.stderr.contains("Targets that hold newer commits"), "{}", undone.stderr);
+    assert_eq!(place.json("positions list --account desk")[0]["quantity"], 100);
+}
+
+#[test]
+fn what_restores_keep_is_counted_and_removed_on_demand() {
+    let place = backed_up();
+    assert_eq!(place.json("stats")["space"]["former_states"], 0);
+    place.done("backup restore latest --force");
+    assert_eq!(place.json("stats")["space"]["former_states"], 1);
+    assert!(place.json("stats")["space"]["former_bytes"].as_u64().unwrap() > 0);
+    for arguments in ["trash", "doctor"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!((ran.stdout + &ran.stderr).contains("--empty --former-states"), "{arguments}");
+    }
+    let dry = place.run("trash --empty --former-states --dry-run");
+    assert!(dry.code == 0 && dry.stdout.contains("before-restore-0001"), "{dry:?}");
+    assert_eq!(place.run("trash --empty --former-states").code, 2);
+    assert_eq!(place.json("stats")["space"]["former_states"], 1);
+    place.done("trash --empty --former-states --yes");
+    assert_eq!(place.json("stats")["space"]["former_states"], 0);
+    assert_eq!(place.run("backup restore --undo").code, 3);
+}
+
+#[test]
+fn hinted_rehearsals_exist_and_change_nothing() {
+    let place = backed_up();
+    place.done("sync add replica --sqlite replica.sqlite");
+    place.done("sync run");
+    let asked = place.run("sync remove replica");
+    assert!(asked.code == 2 && asked.stderr.contains("--dry-run"), "{asked:?}");
+    let dry = place.run("sync remove replica --dry-run");
+    assert!(dry.code == 0 && dry.stderr.contains("Nothing was changed"), "{dry:?}");
+    assert!(place.done("sync status").contains("replica"));
+    let dry = place.run("trash --empty --all --dry-run");
+    assert!(dry.code == 0 && dry.stderr.contains("0 items would be deleted"), "{dry:?}");
+    let nobody = place.run("snapshots prune nobody --keep 1");
+    assert!(nobody.code == 3 && nobody.stderr.contains("nobody has saved no state"), "{nobody:?}");
+    let one = place.json("backup info latest");
+    assert!(one["name"].as_str().unwrap().starts_with("000001-") && one["lsn"].as_u64().unwrap() > 0);
+    assert_eq!(place.run("backup info 9").code, 3);
+}
