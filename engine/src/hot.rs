@@ -276,6 +276,9 @@ pub(crate) fn open_error(dir: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::Storage(redb::StorageError::Io(source)) if !is_short(&source) => {
             OpenError::Io { path, source }
         }
+        DatabaseError::Storage(redb::StorageError::Io(source)) => {
+            OpenError::Damaged { path, detail: source.to_string() }
+        }
         other => OpenError::Damaged { path, detail: other.to_string() },
     }
 }

@@ -111,7 +111,8 @@ fn an_undo_is_told_before_it_takes_commits_away_and_former_states_are_counted() 
     place.close();
     let (folder, backups) = (place.folder(), place.backups());
     let was = place.model.lsn;
-    let nothing = backups.plan_undo(&folder, options(&place.clock));
+    let plan_undo = |verify| backups.plan_undo(&folder, options(&place.clock), verify, &mut |_, _| {});
+    let nothing = plan_undo(true);
     assert!(matches!(nothing, Err(BackupError::NothingToUndo { .. })), "{nothing:?}");
     let done = backups.restore(&backup.name, &folder, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();
     let store = Store::open(&folder, options(&place.clock)).unwrap();
@@ -126,7 +127,8 @@ fn an_undo_is_told_before_it_takes_commits_away_and_former_states_are_counted() 
     assert_eq!((space.former_states, space.former_bytes), (1, states[0].own_bytes));
     store.close().unwrap();
     let before = contents(&folder);
-    let plan = backups.plan_undo(&folder, options(&place.clock)).unwrap();
+    let plan = plan_undo(true).unwrap();
+    assert_eq!(plan.findings, []);
     assert_eq!(
         (plan.commits, plan.lsn_now, plan.lsn_then, plan.unreadable),
         (Some(3), Some(Lsn(done.next_behind.0 + 3)), Some(was), None)
@@ -136,6 +138,12 @@ fn an_undo_is_told_before_it_takes_commits_away_and_former_states_are_counted() 
         all.keys().filter(|path| !path.starts_with("trash")).cloned().collect::<Vec<_>>()
     };
     assert_eq!(segments(&contents(&folder)), segments(&before), "nothing was changed");
+    // What would come back may be the very damage that was restored for.
+    let segments = files_below(&states[0].path.join("bars")).unwrap();
+    flip(&segments[0]);
+    assert_eq!(plan_undo(false).unwrap().findings, []);
+    let plan = plan_undo(true).unwrap();
+    assert!(!plan.findings.is_empty(), "{plan:?}");
     let store = Store::open(&folder, options(&place.clock)).unwrap();
     store.remove_former_states().unwrap();
     assert_eq!(store.stats().unwrap().space.former_states, 0);

@@ -65,6 +65,8 @@ pub struct UndoPlan {
     pub commits: Option<u64>,
     /// Why one of both cannot be read.
     pub unreadable: Option<String>,
+    /// What a verification of the former state found, where one was asked for: it may be what was restored for.
+    pub findings: Vec<Finding>,
     /// Every dataset of either, where both can be read.
     pub datasets: Vec<DatasetChange>,
 }
@@ -211,31 +213,46 @@ impl BackupRepository {
     }
 
     /// What [`BackupRepository::undo_restore`] would change, without changing anything. The former state is
-    /// copied beside and opened there, which takes as much space as its database.
+    /// copied beside and opened there, which takes as much space as its database; with `verify` it is read
+    /// whole.
     ///
     /// # Errors
     /// `NothingToUndo`, `NoFormerDatabase`; `Open` where another process has the store; `NoSpace`, `Io`.
     #[expect(clippy::unused_self, reason = "a part of the repository's restores")]
-    pub fn plan_undo(&self, folder: &Path, options: StoreOptions) -> Result<UndoPlan, BackupError> {
+    pub fn plan_undo(
+        &self,
+        folder: &Path,
+        options: StoreOptions,
+        verify: bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<UndoPlan, BackupError> {
         let former = SafetyCopy::last(folder)?;
         if !former.join(DATABASE).is_file() {
             return Err(BackupError::NoFormerDatabase { path: former });
         }
         let now = Held::look(folder, options.clone())?;
         let building = folder.join(RESTORING);
-        let then = build_former(&former, &building).and_then(|()| Held::look(&building, options));
+        let looked = build_former(&former, &building).and_then(|()| {
+            let alone = StoreOptions { background: false, ..options.clone() };
+            let read = verify.then(|| Store::verify(&building, alone, progress));
+            let findings = read.and_then(Result::ok).map(|report| report.findings).unwrap_or_default();
+            Ok((findings, Held::look(&building, options)?))
+        });
         drop(remove_folder(&building));
-        let then = then?;
-        let (lsn_now, lsn_then) =
-            (now.as_ref().ok().map(|held| held.lsn), then.as_ref().ok().map(|held| held.lsn));
+        let (findings, then) = looked?;
+        let lsn = |held: &Result<Held, String>| held.as_ref().ok().map(|held| held.lsn);
+        let (lsn_now, lsn_then) = (lsn(&now), lsn(&then));
         let commits = now.as_ref().ok().and_then(|held| Some(held.lsn.0.saturating_sub(held.began?.0)));
         let datasets = match (&now, &then) {
-            (Ok(now), Ok(then)) => changes(Some(now), &then.datasets, |_| Some(true)),
+            (Ok(now), Ok(then)) => {
+                let blame = Blame::of(&findings, then);
+                changes(Some(now), &then.datasets, |name| blame.tells(name))
+            }
             _ => Vec::new(),
         };
         let told = |which: &str, held: Result<Held, String>| held.err().map(|why| format!("{which}: {why}"));
         let unreadable = told("the store", now).or_else(|| told("the former state", then));
-        Ok(UndoPlan { former, lsn_then, lsn_now, commits, unreadable, datasets })
+        Ok(UndoPlan { former, lsn_then, lsn_now, commits, unreadable, findings, datasets })
     }
 }
 
@@ -245,12 +262,9 @@ fn build_former(former: &Path, building: &Path) -> Result<(), BackupError> {
     for file in files_below(former)? {
         let to = building.join(file.strip_prefix(former).unwrap_or(&file));
         make_parent(&to)?;
-        if file == former.join(DATABASE) {
+        if file == former.join(DATABASE) || fs::hard_link(&file, &to).is_err() {
             need_space(building, fs::metadata(&file).map_err(at(&file))?.len())?;
             copy_hashed(&file, &to, &mut |_| {})?;
-        } else {
-            // Digests stand in the database; a segment that cannot be linked is not needed for them.
-            drop(fs::hard_link(&file, &to));
         }
     }
     Ok(())

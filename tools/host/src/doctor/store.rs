@@ -79,8 +79,11 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
         Some(report) => {
             Check::ok(INTEGRITY, format!("all of it was read at LSN {}, and it fits", report.lsn))
         }
-        None => Check::ok(INTEGRITY, "the database opens, and every page is compared when it is read")
-            .hint(format!("barkeeper doctor --full{} reads everything", settings.with_store)),
+        None => Check::ok(
+            INTEGRITY,
+            "the database opens; every page and file is compared when it is read, all of them by --full",
+        )
+        .hint(format!("barkeeper doctor --full{} reads everything", settings.with_store)),
     };
     let segments = match store.missing_segments() {
         Ok((missing, count)) => match missing.first() {

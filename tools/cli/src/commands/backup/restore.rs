@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use barkeeper::{BackupRepository, DatasetChange, RestoreOptions, RestorePlan, UndoPlan};
+use barkeeper::{BackupRepository, DatasetChange, Finding, RestoreOptions, RestorePlan, UndoPlan};
 use barkeeper_host::{Config, Restored, SystemClock, restore_backup, store_options};
 use barkeeper_records::Clock as _;
 use barkeeper_sync::Mode;
@@ -87,7 +87,10 @@ impl Restore {
         context: &Context,
         out: Out<'_>,
     ) -> anyhow::Result<Exit> {
-        let plan = repository.plan_undo(into, store_options(config, PROGRAM))?;
+        let bar = Progress::new(context, "parts");
+        let options = store_options(config, PROGRAM);
+        let plan = repository.plan_undo(into, options, self.dry_run, &mut |at, all| bar.set(at, all))?;
+        drop(bar);
         if self.dry_run {
             print_undo(&plan, context, out)?;
             return Ok(Exit::Done);
@@ -206,13 +209,8 @@ fn print_plan(plan: &RestorePlan, zone: &'static str, context: &Context, out: Ou
     output::rows(out, context.format, &rows)?;
     if let Some(why) = &plan.unreadable {
         context.warn(format_args!("what is stored now cannot be read: {why}"));
-    }
-    if let Some(first) = plan.findings.first() {
-        let count = counted(plan.findings.len(), "finding");
-        context.warn(format_args!(
-            "what is stored now does not verify: {count}, the first: {}: {}",
-            first.place, first.detail
-        ));
+    } else {
+        warn_of(&plan.findings, "what is stored now", context);
     }
     context.say(format_args!(
         "Nothing was changed. {} was made at {}.",
@@ -220,6 +218,16 @@ fn print_plan(plan: &RestorePlan, zone: &'static str, context: &Context, out: Ou
         time(plan.at, zone).for_people()
     ));
     Ok(())
+}
+
+fn warn_of(findings: &[Finding], what: &str, context: &Context) {
+    if let Some(first) = findings.first() {
+        let count = counted(findings.len(), "finding");
+        context.warn(format_args!(
+            "{what} does not verify: {count}, the first: {}: {}",
+            first.place, first.detail
+        ));
+    }
 }
 
 fn push_changes(rows: &mut Rows, datasets: &[DatasetChange]) {
@@ -249,6 +257,8 @@ fn print_undo(plan: &UndoPlan, context: &Context, out: Out<'_>) -> anyhow::Resul
     output::rows(out, context.format, &rows)?;
     if let Some(why) = &plan.unreadable {
         context.warn(format_args!("it cannot all be read: {why}"));
+    } else {
+        warn_of(&plan.findings, "what would come back", context);
     }
     if let Some(commits) = plan.commits {
         context
