@@ -130,6 +130,14 @@ impl Store {
         Self::open(dir, options)
     }
 
+    /// The database of a folder that should hold a store, which is not opened.
+    ///
+    /// # Errors
+    /// `NotFound`, `DatabaseMissing`.
+    pub fn locate(dir: &Path) -> Result<PathBuf, OpenError> {
+        folder::database(dir)
+    }
+
     /// Opens the store of a folder.
     ///
     /// # Errors

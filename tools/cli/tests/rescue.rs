@@ -124,3 +124,21 @@ fn hinted_rehearsals_exist_and_change_nothing() {
     assert!(one["name"].as_str().unwrap().starts_with("000001-") && one["lsn"].as_u64().unwrap() > 0);
     assert_eq!(place.run("backup info 9").code, 3);
 }
+
+#[test]
+fn what_only_the_target_has_after_a_restore_is_pointed_to() {
+    let place = backed_up();
+    place.done("sync add replica --sqlite replica.sqlite");
+    place.done("positions set 000001.SZ --quantity 100 --cost 6.30 --opened-on 2023-08-11 --account desk");
+    place.done("sync run");
+    place.done("backup restore latest --force");
+    let run = place.run("sync run");
+    assert!(run.code != 0 && run.stderr.contains("a person has to decide"), "{run:?}");
+    let kept = place.run("sync resolve replica --keep-local");
+    assert_eq!(kept.code, 0, "{kept:?}");
+    assert!(kept.stderr.contains("barkeeper sync repair replica --dry-run"), "{}", kept.stderr);
+    let listed = place.run("sync repair replica --dry-run --format json");
+    assert!(listed.code == 1 && listed.stdout.contains("\"extra_there\": 1"), "{listed:?}");
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    assert_eq!(place.run("sync status").code, 7);
+}

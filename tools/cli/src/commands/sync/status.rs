@@ -1,11 +1,12 @@
 //! `barkeeper sync status`: what is known of the targets, without disturbing whoever has the store.
 
+use barkeeper::Store;
 use barkeeper_host::{Config, StatusNote, TargetName, mode_name};
 use barkeeper_records::Timestamp;
 use clap::Args;
 
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 
@@ -21,9 +22,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let folder = context.folder()?;
-        if !folder.join("store.redb").is_file() {
-            return Err(not_found(format!("there is no store in {}", folder.display())));
-        }
+        Store::locate(&folder)?;
         let config = Config::load(&folder)?;
         let names: Vec<&TargetName> = match &self.target {
             Some(name) => {
