@@ -35,7 +35,7 @@ pub(crate) fn prints_chinese(workspace: &Workspace, wine: &Wine, target: &str) -
         command.arg(&exe).args(["--store", "store", "--quiet"]).args(words).stdout(Stdio::null());
         check(wine.set(&mut command))?;
     }
-    let mut drawn = |line: &str| -> Result<String> {
+    let drawn = |line: &str| -> Result<String> {
         let mut command = program(TERMINAL, &folder);
         command.args(["--quiet", "--return", "--command", line, "/dev/null"]).stdin(Stdio::null());
         let output = wine.set(&mut command).output().with_context(|| format!("cannot run {TERMINAL}"))?;
