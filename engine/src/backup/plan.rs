@@ -218,7 +218,6 @@ impl BackupRepository {
     ///
     /// # Errors
     /// `NothingToUndo`, `NoFormerDatabase`; `Open` where another process has the store; `NoSpace`, `Io`.
-    #[expect(clippy::unused_self, reason = "a part of the repository's restores")]
     pub fn plan_undo(
         &self,
         folder: &Path,
