@@ -17,6 +17,7 @@ use crate::output::{self, Cell, Format, Rows};
 /// Merged segments wait for seven days, and `undo` brings them back meanwhile; files of publications that
 /// were cut off wait as long. The states before a restore stay until --former-states removes them.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Trash {
     /// Delete what has waited long enough
     #[arg(long)]

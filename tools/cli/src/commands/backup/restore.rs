@@ -21,6 +21,7 @@ use crate::progress::Progress;
 /// Everything is copied beside and checked before anything changes; killed at any moment, the store is the old
 /// one or the restored one. What it replaces is kept, and the command that brings it back is printed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Restore {
     /// Which: a name, a number, or latest
     #[arg(required_unless_present = "undo")]
