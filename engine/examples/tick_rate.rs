@@ -1,8 +1,9 @@
-//! How fast a market's ticks are appended: `cargo run --release -p barkeeper --example tick_rate`.
+//! How fast a market's ticks are appended: `cargo run --release -p barkeeper --example tick_rate [SECONDS]`.
 //!
-//! 5,000 instruments send one tick a second for ten minutes; each second is one durable commit, and the
+//! 5,000 instruments send one tick a second for ten minutes, or for as long as is said; each second is one durable commit, and the
 //! commits follow each other without a pause. Hot rows are sealed by another thread meanwhile. Prints the
-//! rate, the percentiles of a commit, and what it took to read one instrument's ticks.
+//! rate, the percentiles of a commit, and what it took to read one instrument's ticks and to
+//! scan all of them in either order.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "an example may stop")]
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use barkeeper::records::{
     Batch, FixedClock, InstrumentId, LEVELS, OnConflict, Operation, Tick, Timestamp, TradingDay,
 };
-use barkeeper::{SealOptions, Store, StoreOptions};
+use barkeeper::{ScanOrder, ScanRequest, SealOptions, Store, StoreOptions};
 
 const INSTRUMENTS: usize = 5_000;
 const SECONDS: i64 = 600;
@@ -53,6 +54,7 @@ fn percentile(sorted: &[Duration], of: usize) -> f64 {
 }
 
 fn main() {
+    let seconds = std::env::args().nth(1).map_or(SECONDS, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let start: Timestamp = "2024-01-02T01:30:00Z".parse().unwrap();
     let clock = Arc::new(FixedClock::new(start));
@@ -79,7 +81,7 @@ fn main() {
                 std::thread::sleep(Duration::from_millis(200));
             }
         });
-        for second in 0..SECONDS {
+        for second in 0..seconds {
             let ticks = names.iter().enumerate().map(|(n, name)| (*name, tick(start, second, n))).collect();
             clock.set(Timestamp::from_nanos(start.nanos() + second * 1_000_000_000));
             let batch = Batch::of(Operation::PutTicks { ticks, on_conflict: OnConflict::Replace });
@@ -92,11 +94,11 @@ fn main() {
     });
     let took = began.elapsed().as_secs_f64();
     commits.sort_unstable();
-    let rows = SECONDS as f64 * INSTRUMENTS as f64;
+    let rows = seconds as f64 * INSTRUMENTS as f64;
     println!(
         "{rows:.0} ticks in {took:.1} s: {:.0} a second, {:.1} times as fast as the market",
         rows / took,
-        SECONDS as f64 / took
+        seconds as f64 / took
     );
     println!(
         "commit of {INSTRUMENTS} ticks: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
@@ -116,4 +118,18 @@ fn main() {
     let at = Instant::now();
     let found = snapshot.ticks(&names[2_500], Timestamp::MIN, Timestamp::MAX).unwrap().len();
     println!("{found} ticks of one instrument read in {:.1} ms", at.elapsed().as_secs_f64() * 1_000.0);
+    for order in [ScanOrder::Instrument, ScanOrder::Time] {
+        for columns in [&["instrument", "ts", "last"][..], &[]] {
+            let mut request = ScanRequest::ticks().order(order);
+            if !columns.is_empty() {
+                request = request.columns(columns.iter().copied());
+            }
+            let at = Instant::now();
+            let found: usize = snapshot.scan(&request).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+            let (shown, took) =
+                (if columns.is_empty() { 30 } else { columns.len() }, at.elapsed().as_secs_f64());
+            let rate = found as f64 / took / 1e6;
+            println!("{found} ticks by {order:?}, {shown} columns: {took:.2} s, {rate:.2} million a second");
+        }
+    }
 }

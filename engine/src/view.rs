@@ -18,7 +18,7 @@ use crate::pages::take_missed;
 use crate::tables::Tab;
 
 pub(crate) type Bytes = &'static [u8];
-type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ReadResult<ControlFlow<()>>;
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ReadResult<ControlFlow<()>>;
 
 /// Reads of the tables, the same for readers and for the evaluation of a batch.
 pub(crate) trait View {

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field};
 use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, SeriesKey, Timestamp};
 use barkeeper_storage::{ChunkView, RowFile, SegmentEntry, VersionedBar, keys};
 
-use super::dataset::{Cell, Dataset, Removed, Stream, first_fields};
+use super::dataset::{Cell, Dataset, Removed, Stream, first_fields, scan_wanted};
 use super::hot::Found;
 use super::request::{Instruments, ScanRequest};
 use crate::error::{ReadResult, missing};
@@ -145,15 +145,9 @@ impl Dataset for Bars {
             }
             Ok(ControlFlow::Continue(()))
         };
-        if let Instruments::List(list) = &request.instruments {
-            for instrument in list {
-                let prefix = keys::series(&self.series(*instrument));
-                snapshot.view().scan_prefix(Tab::Tombstones, &prefix, &mut visit)?;
-            }
-        } else {
-            let all = keys::bars_of(self.interval, self.adjustment);
-            snapshot.view().scan_prefix(Tab::Tombstones, &all, &mut visit)?;
-        }
+        let all = keys::bars_of(self.interval, self.adjustment);
+        let of_one = |instrument: &InstrumentId| keys::series(&self.series(*instrument));
+        scan_wanted(snapshot, Tab::Tombstones, &request.instruments, of_one, &all, &mut visit)?;
         Ok(removed)
     }
 

@@ -12,6 +12,8 @@ use super::hot::Found;
 use super::request::{Instruments, ScanRequest};
 use crate::error::ReadResult;
 use crate::snapshot::Snapshot;
+use crate::tables::Tab;
+use crate::view::{View, Visit};
 
 /// The places of the columns that every dataset has, in its scans and in its files.
 pub(super) const INSTRUMENT: usize = 0;
@@ -70,6 +72,22 @@ pub(super) enum Cell {
     Int(i64),
     Number(f64),
     Code(u8),
+}
+
+/// Visits the rows of a table that belong to wanted instruments, or all of a prefix where that is not told.
+pub(super) fn scan_wanted(
+    snapshot: &Snapshot,
+    tab: Tab,
+    wanted: &Instruments,
+    of_one: impl Fn(&InstrumentId) -> Vec<u8>,
+    all: &[u8],
+    visit: Visit<'_>,
+) -> ReadResult<()> {
+    let Instruments::List(list) = wanted else { return snapshot.view().scan_prefix(tab, all, visit) };
+    for instrument in list {
+        snapshot.view().scan_prefix(tab, &of_one(instrument), visit)?;
+    }
+    Ok(())
 }
 
 /// The fields of the columns `instrument` and `ts`.

@@ -11,7 +11,7 @@ use barkeeper_storage::{
     ChunkKind, EventChunk, EventTombstoneV1, RowFile, SegmentEntry, StoredRow, VersionedEvent, keys,
 };
 
-use super::dataset::{Cell, Dataset, Removed, SEQUENCE, Stream, first_fields};
+use super::dataset::{Cell, Dataset, Removed, SEQUENCE, Stream, first_fields, scan_wanted};
 use super::hot::Found;
 use super::request::{Instruments, ScanRequest};
 use crate::error::{ReadResult, missing};
@@ -108,14 +108,9 @@ impl<T: Event> Dataset for EventRows<T> {
             chunk.each::<T>(|instrument, row| Self::offer(found, instrument, &row))?;
             Ok(ControlFlow::Continue(()))
         };
-        if let Instruments::List(list) = &request.instruments {
-            for instrument in list {
-                let prefix = keys::events_of(T::TABLE, instrument);
-                snapshot.view().scan_prefix(Tab::EventBlocks, &prefix, &mut visit)?;
-            }
-            return Ok(());
-        }
-        snapshot.view().scan_prefix(Tab::EventBlocks, &keys::event_table(T::TABLE), &mut visit)
+        let all = keys::event_table(T::TABLE);
+        let of_one = |instrument: &InstrumentId| keys::events_of(T::TABLE, instrument);
+        scan_wanted(snapshot, Tab::EventBlocks, &request.instruments, of_one, &all, &mut visit)
     }
 
     fn removed(
@@ -134,14 +129,9 @@ impl<T: Event> Dataset for EventRows<T> {
             }
             Ok(ControlFlow::Continue(()))
         };
-        if let Instruments::List(list) = &request.instruments {
-            for instrument in list {
-                let prefix = keys::events_of(T::TABLE, instrument);
-                snapshot.view().scan_prefix(Tab::EventTombstones, &prefix, &mut visit)?;
-            }
-        } else {
-            snapshot.view().scan_prefix(Tab::EventTombstones, &keys::event_table(T::TABLE), &mut visit)?;
-        }
+        let all = keys::event_table(T::TABLE);
+        let of_one = |instrument: &InstrumentId| keys::events_of(T::TABLE, instrument);
+        scan_wanted(snapshot, Tab::EventTombstones, &request.instruments, of_one, &all, &mut visit)?;
         Ok(removed)
     }
 
