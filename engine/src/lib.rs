@@ -34,6 +34,7 @@ mod merge;
 mod merge_account;
 mod merge_policy;
 mod merging;
+mod open_files;
 mod ops_bars;
 mod ops_factors;
 mod ops_positions;

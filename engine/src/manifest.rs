@@ -1,17 +1,16 @@
 //! The manifest in memory: which segments a snapshot sees, and the open files.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use barkeeper_records::{AdjustmentTag, Interval, MarketTrade, Tick};
 use barkeeper_storage::{
-    Axis, Dataset, NumberOfV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1, StoredRow,
+    Axis, Dataset, EventSegment, NumberOfV1, Segment, SegmentEntry, SegmentIndexV1, SegmentV1, StoredRow,
 };
 
 use crate::error::{ReadResult, missing};
-use crate::events::OpenSegments;
+use crate::open_files::OpenFiles;
 use crate::tables::{GENERATION, Tab};
 use crate::view::View;
 
@@ -71,9 +70,9 @@ pub(crate) fn generation(view: &impl View) -> ReadResult<u64> {
 pub(crate) struct SegmentCache {
     root: PathBuf,
     newest: RwLock<Arc<Manifest>>,
-    open: Mutex<HashMap<u128, Arc<Segment>>>,
-    pub(crate) ticks: OpenSegments<Tick>,
-    pub(crate) market_trades: OpenSegments<MarketTrade>,
+    open: OpenFiles<Segment>,
+    pub(crate) ticks: OpenFiles<EventSegment<Tick>>,
+    pub(crate) market_trades: OpenFiles<EventSegment<MarketTrade>>,
 }
 
 impl SegmentCache {
@@ -81,9 +80,9 @@ impl SegmentCache {
         Self {
             root: root.to_owned(),
             newest: RwLock::default(),
-            open: Mutex::default(),
-            ticks: Mutex::default(),
-            market_trades: Mutex::default(),
+            open: OpenFiles::default(),
+            ticks: OpenFiles::default(),
+            market_trades: OpenFiles::default(),
         }
     }
 
@@ -109,34 +108,19 @@ impl SegmentCache {
 
     /// An open segment.
     pub(crate) fn segment(&self, view: &impl View, entry: &SegmentEntry) -> ReadResult<Arc<Segment>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = open.get(&entry.id) {
-            return Ok(segment.clone());
-        }
-        let index: SegmentIndexV1 =
-            view.row(Tab::SegmentIndexes, &key_of(entry.id))?.ok_or_else(|| missing("segment index"))?;
-        let path = self.root.join(entry.path());
-        let segment = Arc::new(Segment::open(&path, entry.clone(), index)?);
-        open.insert(entry.id, segment.clone());
-        Ok(segment)
+        self.open.get(entry.id, || {
+            let index: SegmentIndexV1 =
+                view.row(Tab::SegmentIndexes, &key_of(entry.id))?.ok_or_else(|| missing("segment index"))?;
+            Ok(Segment::open(&self.root.join(entry.path()), entry.clone(), index)?)
+        })
     }
 
     /// Closes a segment that no manifest names any more; false where somebody reads it still.
     pub(crate) fn let_go(&self, id: u128) -> bool {
-        close(&self.open, id) && close(&self.ticks, id) && close(&self.market_trades, id)
+        self.open.let_go(id) && self.ticks.let_go(id) && self.market_trades.let_go(id)
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
-}
-
-/// Closes a segment; false where somebody reads it still.
-fn close<S>(open: &Mutex<HashMap<u128, Arc<S>>>, id: u128) -> bool {
-    let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_read = open.get(&id).is_some_and(|segment| Arc::strong_count(segment) > 1);
-    if !is_read {
-        open.remove(&id);
-    }
-    !is_read
 }

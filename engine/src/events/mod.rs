@@ -17,13 +17,14 @@ mod verify;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use barkeeper_records::{InstrumentId, Lsn, MarketTrade, Table, Tick, Timestamp, TradingDay};
 use barkeeper_storage::{EventSegment, EventStatsV1, StoredEvent};
 
 use crate::commit::Task;
 use crate::manifest::SegmentCache;
+use crate::open_files::OpenFiles;
 
 pub(crate) use feed::{EventRange, bucket_rows, range_rows, row_of_key, row_of_values};
 pub(crate) use files::{event_files, publish_events};
@@ -33,13 +34,10 @@ pub(crate) use seal::{has_old_events, seal_events};
 pub use stats::EventSummary;
 pub(crate) use write::check_size;
 
-/// Open segments of one dataset.
-pub(crate) type OpenSegments<T> = Mutex<HashMap<u128, Arc<EventSegment<T>>>>;
-
 /// An event that the engine keeps.
 pub(crate) trait Event: StoredEvent {
     /// Where its open segments are kept.
-    fn open(cache: &SegmentCache) -> &OpenSegments<Self>;
+    fn open(cache: &SegmentCache) -> &OpenFiles<EventSegment<Self>>;
 
     /// The task of an import.
     fn import_task(plan: EventImportPlan<Self>) -> Task;
@@ -49,7 +47,7 @@ pub(crate) trait Event: StoredEvent {
 }
 
 impl Event for Tick {
-    fn open(cache: &SegmentCache) -> &OpenSegments<Self> {
+    fn open(cache: &SegmentCache) -> &OpenFiles<EventSegment<Self>> {
         &cache.ticks
     }
 
@@ -63,7 +61,7 @@ impl Event for Tick {
 }
 
 impl Event for MarketTrade {
-    fn open(cache: &SegmentCache) -> &OpenSegments<Self> {
+    fn open(cache: &SegmentCache) -> &OpenFiles<EventSegment<Self>> {
         &cache.market_trades
     }
 

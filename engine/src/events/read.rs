@@ -1,7 +1,7 @@
 //! The merged view of a stream: blocks, slabs and segments, of which the highest version wins.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use barkeeper_records::{EventPlace, InstrumentId, Timestamp, Version};
 use barkeeper_storage::{
@@ -31,15 +31,11 @@ impl SegmentCache {
         view: &impl View,
         entry: &SegmentEntry,
     ) -> ReadResult<Arc<EventSegment<T>>> {
-        let mut open = T::open(self).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = open.get(&entry.id) {
-            return Ok(segment.clone());
-        }
-        let index: SegmentIndexV1 =
-            view.row(Tab::SegmentIndexes, &key_of(entry.id))?.ok_or_else(|| missing("segment index"))?;
-        let segment = Arc::new(EventSegment::open(&self.root().join(entry.path()), entry.clone(), index)?);
-        open.insert(entry.id, segment.clone());
-        Ok(segment)
+        T::open(self).get(entry.id, || {
+            let index: SegmentIndexV1 =
+                view.row(Tab::SegmentIndexes, &key_of(entry.id))?.ok_or_else(|| missing("segment index"))?;
+            Ok(EventSegment::open(&self.root().join(entry.path()), entry.clone(), index)?)
+        })
     }
 }
 
