@@ -75,8 +75,17 @@ impl From<PolarsError> for SqlError {
 }
 
 /// The tables that a query may name, in the order of their names.
-const TABLES: [&str; 7] =
-    ["bars", "bars_backward", "bars_forward", "books", "factors", "positions", "trades"];
+const TABLES: [&str; 9] = [
+    "bars",
+    "bars_backward",
+    "bars_forward",
+    "books",
+    "factors",
+    "market_trades",
+    "positions",
+    "ticks",
+    "trades",
+];
 
 impl Snapshot {
     /// The names of the tables that [`Snapshot::sql`] knows.
@@ -89,6 +98,7 @@ impl Snapshot {
     /// - `bars`: the columns of [`ScanRequest`] with `interval` (`1d`, `1m`) and `adjustment` (`raw`, `qfq`, `hfq`)
     ///   behind `instrument`; `bars_forward` and `bars_backward`: raw bars of up to a day, adjusted by the corporate
     ///   actions, as one knew them on the day `as_of` where that is given.
+    /// - `ticks` and `market_trades`.
     /// - `trades`: the trade records but void ones; `positions`, open and closed; `books`; `factors`, the
     ///   corporate actions.
     ///
@@ -118,7 +128,9 @@ impl Snapshot {
             "bars_forward" => source::every_kind(self, seen(Adjustment::FORWARD)),
             "books" => tables::small(self, Table::Books),
             "factors" => tables::small(self, Table::Factors),
+            "market_trades" => self.lazy(&ScanRequest::market_trades()),
             "positions" => tables::small(self, Table::Positions),
+            "ticks" => self.lazy(&ScanRequest::ticks()),
             "trades" => self.lazy(&ScanRequest::trades()),
             _ => source::every_kind(self, Adjustment::NONE),
         }

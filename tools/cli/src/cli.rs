@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     backup, bars, compact, demo, doctor, events, factors, files, import, init, merge, positions, publish,
-    seal, snapshots, stats, sync, trades, trash, undo, verify,
+    seal, snapshots, sql, stats, sync, trades, trash, undo, verify,
 };
 use crate::context::Context;
 use crate::exit::{self, Exit};
@@ -89,6 +89,7 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Files(files::Files),
     Publish(publish::Publish),
+    Sql(sql::Sql),
     Stats(stats::Stats),
     Demo(demo::Demo),
     #[command(hide = true)]
@@ -132,6 +133,7 @@ impl Command {
             Self::Doctor(command) => command.run(context, out),
             Self::Files(command) => command.run(context, out),
             Self::Publish(command) => command.run(context, out),
+            Self::Sql(command) => command.run(context, out),
             Self::Stats(command) => command.run(context, out),
             Self::Demo(command) => command.run(context, out),
             Self::DemoWriter(command) => command.run(context, out),

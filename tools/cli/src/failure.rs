@@ -59,6 +59,13 @@ fn exit_of(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<ReadError>() {
         return Some(of_read(error));
     }
+    #[cfg(feature = "polars")]
+    if let Some(error) = cause.downcast_ref::<barkeeper::SqlError>() {
+        return Some(match error {
+            barkeeper::SqlError::Read(error) => of_read(error),
+            _ => Exit::Usage,
+        });
+    }
     if let Some(error) = cause.downcast_ref::<MaintenanceError>() {
         return Some(of_maintenance(error));
     }

@@ -25,19 +25,22 @@ use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Encoder;
 
-/// redb panics on some damaged pages. The engine makes errors of that, which are told with a hint; the panic
-/// itself says nothing to people.
-fn silence_damage() {
+/// redb panics on some damaged pages, polars on some queries. The engine makes errors of that, which are told with a
+/// hint; the panic itself says nothing to people.
+fn silence_panics() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !info.location().is_some_and(|place| place.file().contains("redb-")) {
+        if !info
+            .location()
+            .is_some_and(|place| ["redb-", "polars-"].iter().any(|one| place.file().contains(one)))
+        {
             loud(info);
         }
     }));
 }
 
 fn main() -> ExitCode {
-    silence_damage();
+    silence_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -22,13 +22,18 @@ fn the_readme_is_true() {
     }
 }
 
-/// Blocks without a language are drawings; `trycmd` would take them for commands.
+/// Blocks without a language are drawings; `trycmd` would take them for commands. Blocks with SQL are not run where the
+/// program has none.
 fn with_languages(text: &str) -> String {
     let mut inside = false;
     let mut lines = String::with_capacity(text.len() + 64);
-    for line in text.lines() {
+    let all: Vec<&str> = text.lines().collect();
+    for (number, line) in all.iter().enumerate() {
         let fence = line.starts_with("```");
-        lines.push_str(if fence && !inside && line.trim_end() == "```" { "```text" } else { line });
+        let drawing = line.trim_end() == "```";
+        let sql = all.get(number + 1).is_some_and(|next| next.starts_with("$ barkeeper sql"));
+        let left_out = drawing || (sql && !cfg!(feature = "polars"));
+        lines.push_str(if fence && !inside && left_out { "```text" } else { line });
         lines.push('\n');
         inside ^= fence;
     }

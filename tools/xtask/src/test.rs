@@ -14,7 +14,7 @@ const PYTHON: &str = "BARKEEPER_TEST_PYTHON";
 const SAMPLES: &str = "BARKEEPER_SAMPLES";
 /// Features that are off unless somebody asks for them. Every step has the same ones: with others, cargo would build
 /// what both need twice.
-const FEATURES: [&str; 2] = ["--features", "barkeeper-tests/polars"];
+const FEATURES: [&str; 2] = ["--features", "barkeeper-cli/polars,barkeeper-tests/polars"];
 
 /// A part that could not run here.
 struct Skip {

@@ -16,6 +16,7 @@ pub(crate) mod positions;
 pub(crate) mod publish;
 pub(crate) mod seal;
 pub(crate) mod snapshots;
+pub(crate) mod sql;
 pub(crate) mod stats;
 pub(crate) mod sync;
 pub(crate) mod trades;

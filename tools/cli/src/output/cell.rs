@@ -12,6 +12,9 @@ pub(crate) enum Cell {
     Bool(bool),
     /// A count.
     Count(u64),
+    /// A whole number.
+    #[cfg(feature = "polars")]
+    Whole(i128),
     /// A market number.
     Number(f64),
     /// A ledger number.
@@ -40,7 +43,12 @@ impl Cell {
 
     /// Whether the value lines up to the right.
     pub(crate) const fn is_number(&self) -> bool {
-        matches!(self, Self::Count(_) | Self::Number(_) | Self::Money(_))
+        match self {
+            Self::Count(_) | Self::Number(_) | Self::Money(_) => true,
+            #[cfg(feature = "polars")]
+            Self::Whole(_) => true,
+            _ => false,
+        }
     }
 
     /// As people read it.
@@ -63,6 +71,8 @@ impl Cell {
             Self::None => String::new(),
             Self::Bool(value) => value.to_string(),
             Self::Count(value) => value.to_string(),
+            #[cfg(feature = "polars")]
+            Self::Whole(value) => value.to_string(),
             Self::Number(value) => shortest(*value),
             Self::Money(value) => value.normalize().to_string(),
             Self::Text(value) => value.clone(),
@@ -75,6 +85,10 @@ impl Cell {
     pub(crate) fn json(&self) -> String {
         match self {
             Self::None => "null".to_owned(),
+            #[cfg(feature = "polars")]
+            Self::Whole(_) => self.for_programs(),
+            // JSON has no word for what a division by zero gives.
+            Self::Number(value) if !value.is_finite() => "null".to_owned(),
             Self::Bool(_) | Self::Count(_) | Self::Number(_) | Self::Money(_) => self.for_programs(),
             _ => quoted(&self.for_programs()),
         }
@@ -142,5 +156,9 @@ mod tests {
         assert_eq!(cell.json(), "\"止盈\\n\\\"x\\\"\"");
         assert_eq!(cell.for_people(), "止盈 \"x\"");
         assert_eq!(Cell::None.json(), "null");
+        assert_eq!(
+            (Cell::Number(f64::NAN).json(), Cell::Number(f64::NAN).for_people()),
+            ("null".into(), "NaN".into())
+        );
     }
 }

@@ -14,14 +14,14 @@ const GAP: u16 = 1;
 /// Rows with named columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
-    columns: Vec<&'static str>,
+    columns: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Rows {
     /// No rows yet.
-    pub(crate) fn new(columns: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
+    pub(crate) fn new(columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
     /// Adds a row with a value for each column.
@@ -39,7 +39,7 @@ impl Rows {
     /// Columns for people. Without rows nothing but the header.
     pub(crate) fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_style(STYLE).set_header(self.columns.iter().copied());
+        table.load_style(STYLE).set_header(&self.columns);
         for row in &self.rows {
             table.add_row(row.iter().map(Cell::for_people));
         }
@@ -61,7 +61,7 @@ impl Rows {
         writeln!(out, "[")?;
         for (place, row) in self.rows.iter().enumerate() {
             let comma = if place + 1 < self.rows.len() { "," } else { "" };
-            writeln!(out, "  {}{comma}", object(self.columns.iter().copied().zip(row)))?;
+            writeln!(out, "  {}{comma}", object(self.columns.iter().map(String::as_str).zip(row)))?;
         }
         writeln!(out, "]")
     }
@@ -69,7 +69,7 @@ impl Rows {
     /// One object a line.
     pub(crate) fn jsonl(&self, out: &mut dyn Write) -> io::Result<()> {
         for row in &self.rows {
-            writeln!(out, "{}", object(self.columns.iter().copied().zip(row)))?;
+            writeln!(out, "{}", object(self.columns.iter().map(String::as_str).zip(row)))?;
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ pub(super) fn io_error(error: csv::Error) -> io::Error {
 }
 
 /// A JSON object in one line.
-pub(super) fn object<'a>(fields: impl Iterator<Item = (&'static str, &'a Cell)>) -> String {
+pub(super) fn object<'a>(fields: impl Iterator<Item = (&'a str, &'a Cell)>) -> String {
     let fields: Vec<String> =
         fields.map(|(name, cell)| format!("{}:{}", quoted(name), cell.json())).collect();
     format!("{{{}}}", fields.join(","))

@@ -18,24 +18,29 @@ enum Sink<'a> {
 /// Rows on their way out.
 pub(crate) struct Stream<'a> {
     sink: Sink<'a>,
-    columns: Vec<&'static str>,
+    columns: Vec<String>,
     begun: bool,
 }
 
 impl<'a> Stream<'a> {
     /// Begins with the header, where the format has one.
-    pub(crate) fn new(out: &'a mut dyn Write, format: Format, columns: &[&'static str]) -> io::Result<Self> {
+    pub(crate) fn new(
+        out: &'a mut dyn Write,
+        format: Format,
+        columns: &[impl AsRef<str>],
+    ) -> io::Result<Self> {
+        let columns: Vec<String> = columns.iter().map(|name| name.as_ref().to_owned()).collect();
         let sink = match format {
-            Format::Table => Sink::Table(Rows::new(columns.iter().copied()), out),
+            Format::Table => Sink::Table(Rows::new(columns.iter().cloned()), out),
             Format::Json => Sink::Json(io::BufWriter::with_capacity(BUFFER, out)),
             Format::Jsonl => Sink::Jsonl(io::BufWriter::with_capacity(BUFFER, out)),
             Format::Csv => {
                 let mut writer = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
-                writer.write_record(columns).map_err(io_error)?;
+                writer.write_record(&columns).map_err(io_error)?;
                 Sink::Csv(Box::new(writer))
             }
         };
-        Ok(Self { sink, columns: columns.to_vec(), begun: false })
+        Ok(Self { sink, columns, begun: false })
     }
 
     /// Prints a row with a value for each column.
@@ -49,11 +54,11 @@ impl<'a> Stream<'a> {
             Sink::Json(out) => {
                 let row: Vec<Cell> = row.collect();
                 let comma = if begun { ",\n" } else { "[\n" };
-                write!(out, "{comma}  {}", object(self.columns.iter().copied().zip(&row)))?;
+                write!(out, "{comma}  {}", object(self.columns.iter().map(String::as_str).zip(&row)))?;
             }
             Sink::Jsonl(out) => {
                 let row: Vec<Cell> = row.collect();
-                writeln!(out, "{}", object(self.columns.iter().copied().zip(&row)))?;
+                writeln!(out, "{}", object(self.columns.iter().map(String::as_str).zip(&row)))?;
             }
         }
         Ok(())
