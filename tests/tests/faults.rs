@@ -169,7 +169,8 @@ struct Outcome {
 fn whatever_operation_fails_nothing_acknowledged_is_lost_and_the_store_goes_on() {
     let closed =
         Closed::new(seed("whatever_operation_fails_nothing_acknowledged_is_lost_and_the_store_goes_on"));
-    let step = if rounds(0, 1) == 1 { 1 } else { 5 };
+    let long = rounds(0, 1) == 1;
+    let step = if long { 1 } else { 5 };
     for fault in [Fault::Io, Fault::Writes, Fault::ShortReads, Fault::Full, Fault::Syncs] {
         let (mut sum, mut runs) = (Outcome::default(), 0);
         for once in [true, false] {
@@ -189,7 +190,8 @@ fn whatever_operation_fails_nothing_acknowledged_is_lost_and_the_store_goes_on()
             "{fault:?}: {runs} runs, {} not opened, {} commits and {} looks with errors",
             sum.refused, sum.failed, sum.unread
         );
-        assert!(runs > 0);
+        // A database of another seed may have room for all of it, and is never told that the disk is full.
+        assert!(runs > 0 || (long && matches!(fault, Fault::Full)));
     }
 }
 
