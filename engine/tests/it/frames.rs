@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use barkeeper::polars::prelude::*;
 use barkeeper::records::{
-    Adjustment, AdjustmentTag, FactorEvent, Interval, Operation, Position, SeriesKey, TradeId, TradeKind,
+    Adjustment, AdjustmentTag, FactorEvent, Interval, MarketTrade, OnConflict, Operation, Position,
+    SeriesKey, Tick, TradeId, TradeKind,
 };
 use barkeeper::{ReadError, ScanRequest, SealOptions, Snapshot, SqlError, read_error};
 
@@ -310,6 +311,36 @@ fn sql_asks_the_ledger() {
              where b.interval = '1m'"
         ),
         ["000001.SZ 2100.0"]
+    );
+}
+
+#[test]
+fn sql_asks_ticks_and_market_trades_hot_and_sealed() {
+    let desk = Desk::new();
+    let (ts, trading_day) = ("2024-01-02T01:30:00Z".parse().unwrap(), day("2024-01-02"));
+    let tick = |sequence, last| Tick { ts, sequence, trading_day, last, volume: 100.0, ..Tick::default() };
+    let one =
+        |tick| Operation::PutTicks { ticks: vec![(id("000001.SZ"), tick)], on_conflict: OnConflict::Replace };
+    desk.run(one(tick(0, 10.0)));
+    desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    desk.run(one(tick(1, 10.5)));
+    let traded =
+        MarketTrade { ts, sequence: 7, trading_day, price: 10.5, quantity: 2.0, ..MarketTrade::default() };
+    desk.run(Operation::PutMarketTrades {
+        trades: vec![(id("BTCUSDT.BINANCE"), traded)],
+        on_conflict: OnConflict::Replace,
+    });
+    let ask = |query: &str| rows(&sql(&desk, query));
+    assert_eq!(
+        ask(
+            "select instrument, sequence, last, volume from ticks where ts >= '2024-01-02 01:30:00' order by sequence"
+        ),
+        ["000001.SZ 0 10.0 100.0", "000001.SZ 1 10.5 100.0"]
+    );
+    assert_eq!(ask("select count(*) from ticks where ts > '2024-01-02 01:30:00'"), ["0"]);
+    assert_eq!(
+        ask("select instrument, sequence, price * quantity, side, aggregated from market_trades"),
+        ["BTCUSDT.BINANCE 7 21.0 unknown false"]
     );
 }
 
