@@ -76,9 +76,11 @@ pub(crate) fn run(
         bail!("cargo-nextest is not installed")
     };
     wine.set(&mut suites).env(RUNNER, "wine").args(extra);
+    let kept = wine.keep(workspace)?;
     let tested = Instant::now();
     check(&mut suites)?;
     console::prints_chinese(workspace, &wine, TARGET)?;
+    drop(kept);
     released(workspace)?;
     println!(
         "xtask windows: green; tests took {:.0} s behind a build of {:.0} s",

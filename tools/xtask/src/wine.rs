@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
@@ -55,6 +55,14 @@ impl Wine {
         Ok(wine)
     }
 
+    /// Keeps Wine's server alive until the answer is dropped. It ends with the last program, and a test that
+    /// starts in that moment finds its connection reset.
+    pub(crate) fn keep(&self, workspace: &Workspace) -> Result<Kept> {
+        let mut waiting = program("wine", &workspace.root);
+        waiting.arg("cmd").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Kept(self.set(&mut waiting).spawn().context("cannot start wine")?))
+    }
+
     /// Whether programs see the code page of a Chinese desktop (936, GBK).
     pub(crate) const fn speaks_gbk(&self) -> bool {
         self.locales.is_some()
@@ -69,6 +77,17 @@ impl Wine {
             command.env("LOCPATH", locales).env("LC_ALL", LOCALE);
         }
         command
+    }
+}
+
+/// A program that waits for a line that does not come.
+pub(crate) struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // It ends with its input.
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
     }
 }
 
