@@ -69,11 +69,11 @@ static GOALS: &[Goal] = &[
     most("import_csv", "5 s", Of::Median, 5.0 * S)
         .because("a quarter is encoding the columns of both axes, an eighth parsing text; the rest hashes, compares and syncs"),
     most("commit", "1.3 x a one-table redb commit", Of::Ratio, 1.3)
-        .because("a trade, its indexes, position, state, log, digests and head dirty pages of a dozen tables, all of which go to the disk before the one sync (read off the code, not a profile)"),
+        .because("two thirds are the sync of the pages of a dozen tables (`commit_written`, `commit_in_sync`); the rest evaluates trade, indexes, position, state, log and digests (`commit_beside_sync`)"),
     most("commit_syncs", "1 sync", Of::Value, 1.0),
     least("commits_per_sync", "128 of 256 commits a sync", Of::Value, 128.0),
     most("save_state", "1.2 fsyncs", Of::Ratio, 1.2)
-        .because("state, log, digest and head dirty pages of as many tables, and redb rewrites each path to its root before the one sync (read off the code, not a profile)"),
+        .because("redb alone takes as long for the same bytes in one table (`save_state_redb`): it writes scattered pages where the floor writes one block in place (`save_state_written`, `save_state_in_sync`)"),
     most("load_state", "20 us", Of::Median, 20.0 * US),
     most("trades_year", "1 ms", Of::Median, MS),
     most("summary", "20 ms", Of::Median, 20.0 * MS),

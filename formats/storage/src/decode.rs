@@ -229,24 +229,12 @@ pub(crate) fn read_values<T: Value>(
 
 /// Puts together values whose first bytes stand in one stream, whose second ones in the next, and so on.
 fn join_streams<T: Value>(low: [&[u8]; 4], high: [&[u8]; 4], out: &mut Vec<T>) {
-    const BLOCK: usize = 64;
-    let fours = |[first, second, third, fourth]: [&[u8]; 4]| {
-        let mut fours = [[0; 4]; BLOCK];
+    let fours = |[first, second, third, fourth]: [&'_ [u8]; 4]| {
         let pairs = first.iter().zip(second).zip(third.iter().zip(fourth));
-        for (four, ((first, second), (third, fourth))) in fours.iter_mut().zip(pairs) {
-            *four = [*first, *second, *third, *fourth];
-        }
-        fours
+        pairs.map(|((first, second), (third, fourth))| [*first, *second, *third, *fourth]).collect::<Vec<_>>()
     };
-    let count = low.iter().chain(&high).map(|stream| stream.len()).min().unwrap_or(0);
-    out.reserve(count);
-    for start in (0..count).step_by(BLOCK) {
-        let end = count.min(start + BLOCK);
-        let block =
-            |streams: [&'_ [u8]; 4]| fours(streams.map(|stream| stream.get(start..end).unwrap_or_default()));
-        let all = block(low).into_iter().zip(block(high)).take(end - start);
-        out.extend(all.map(|([a, b, c, d], [e, f, g, h])| T::read(&[a, b, c, d, e, f, g, h])));
-    }
+    let all = fours(low).into_iter().zip(fours(high));
+    out.extend(all.map(|([a, b, c, d], [e, f, g, h])| T::read(&[a, b, c, d, e, f, g, h])));
 }
 
 /// Bits that hold any index below `count`, at least one.
