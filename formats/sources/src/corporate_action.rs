@@ -28,12 +28,12 @@ pub enum PerShares {
 
 /// Reads corporate actions from a CSV with a header. Columns: `code` (`SYMBOL.VENUE` in any spelling),
 /// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them)
-/// and `factor`; an empty cell, like a missing column, is nothing. Sorted by instrument and ex-day; a line that
+/// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Sorted by instrument and ex-day; a line that
 /// says again what another says counts once.
 ///
 /// # Errors
 /// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is
-/// wrong, then nothing of the file is taken.
+/// wrong, and every column that has another name, then nothing of the file is taken.
 pub fn corporate_actions(file: &SourceFile<'_>, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
     let text = decode(file)?;
     let mut sheet = Sheet::new(file.name, &text)?;
@@ -47,8 +47,15 @@ pub fn corporate_actions(file: &SourceFile<'_>, per: PerShares) -> Result<Vec<Fa
         missing,
         expected: EXPECTED,
     })?;
+    // A misspelt column would take its terms with it, and nobody would miss them.
+    let known = |cell: &str| cell.is_empty() || NAMES.iter().any(|name| cell.eq_ignore_ascii_case(name));
+    let mut rejected: Vec<RejectedRow> = header
+        .iter()
+        .map(str::trim)
+        .filter(|cell| !known(cell))
+        .map(|cell| RejectedRow::new(file.name, 1, "header", cell, format!("expected {EXPECTED}")))
+        .collect();
     let mut events: BTreeMap<(InstrumentId, TradingDay), (u64, FactorEvent)> = BTreeMap::new();
-    let mut rejected = Vec::new();
     while let Some((line, record)) = sheet.next()? {
         let mut reject = |field: &str, value: &str, reason: String| {
             rejected.push(RejectedRow::new(file.name, line, field, value, reason));
@@ -101,6 +108,11 @@ fn row(record: &StringRecord, columns: &Columns, per: PerShares) -> Result<Facto
         factor: number(6, Decimal::ONE)?,
         ..FactorEvent::on(instrument, ex_day)
     };
+    if event.rights > 0.0 && cell(5).is_empty() {
+        let expected =
+            "rights are stated without what one of them costs; expected a price such as 5.00, or 0";
+        return Err(wrong(5, &expected));
+    }
     event.born().map_err(|error| {
         let text = record.iter().collect::<Vec<_>>().join(",");
         ("row", text, error.to_string())
@@ -145,6 +157,23 @@ mod tests {
         assert!(shown.contains("line 4: cash 'a lot': expected a decimal number"), "{shown}");
         assert!(matches!(read("code,cash\n", PerShares::One), Err(SourceError::Header { .. })));
         assert!(matches!(read("", PerShares::One), Err(SourceError::Empty { .. })));
+    }
+
+    #[test]
+    fn rights_without_a_price_and_columns_of_another_name_are_refused() {
+        let refused = |text: &str| {
+            let Err(SourceError::Rows { rows, .. }) = read(text, PerShares::Ten) else {
+                panic!("{text}: taken")
+            };
+            rows.into_iter().map(|row| (row.line, row.field.clone(), row.value.clone())).collect::<Vec<_>>()
+        };
+        let row = |line: u64, field: &str, value: &str| (line, field.to_owned(), value.to_owned());
+        let text = "code,ex_date,rights\n600000.SH,2024-06-20,3\n";
+        assert_eq!(refused(text), [row(2, "rights_price", "")]);
+        let text = "code,ex_date,rights,rights_price\n600000.SH,2024-06-20,3,\n600000.SH,2024-06-21,3,0\n";
+        assert_eq!(refused(text), [row(2, "rights_price", "")]);
+        let text = "code,ex_date,cash,bonuss, note\n600000.SH,2024-06-20,3,1,x\n";
+        assert_eq!(refused(text), [row(1, "header", "bonuss"), row(1, "header", "note")]);
     }
 
     proptest! {
