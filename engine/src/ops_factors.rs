@@ -92,6 +92,7 @@ impl Session<'_, '_> {
         if old.is_some_and(|old| old.same_content(&event)) {
             return Ok(Outcome::Unchanged);
         }
+        event.plausible()?;
         self.check_worth(&event)?;
         let bucket = rowview::factor_bucket(&event.instrument);
         if let Some(old) = &old {

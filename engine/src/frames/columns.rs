@@ -57,13 +57,20 @@ pub(super) fn schema_of(schema: &BatchSchema) -> ReadResult<SchemaRef> {
 }
 
 /// Makes frames of batches that come one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
+    /// The numbers in which 0 stands where the source says nothing.
+    untold: &'static [&'static str],
     /// The names of the dictionary that the last batch had; all batches of a scan share one.
     names: Option<(ArrayRef, StringChunked)>,
 }
 
 impl Frames {
+    /// For batches of a scan. A 0 in one of the columns `untold` is no value.
+    pub(super) const fn new(untold: &'static [&'static str]) -> Self {
+        Self { untold, names: None }
+    }
+
     /// A batch as a frame.
     pub(super) fn of(&mut self, batch: &RecordBatch) -> ReadResult<DataFrame> {
         let mut columns = Vec::with_capacity(batch.num_columns());
@@ -98,8 +105,9 @@ impl Frames {
                 values.into_series()
             }
             Kind::Float64 => {
+                let untold = self.untold.contains(&name.as_str());
                 let values: Float64Chunked = shared::<Float64Type, _>(name, array)?;
-                values.into_series()
+                if untold { told(&values) } else { values }.into_series()
             }
             Kind::Boolean => {
                 let values = array.as_boolean_opt().ok_or_else(other)?;
@@ -150,6 +158,15 @@ fn text_chunk(name: PlSmallStr, texts: &StringArray) -> StringChunked {
 
 fn texts_of(name: PlSmallStr, texts: &StringArray) -> Series {
     text_chunk(name, texts).into_series()
+}
+
+/// The numbers but those that are 0.
+fn told(values: &Float64Chunked) -> Float64Chunked {
+    let chunks = values.downcast_iter().map(|chunk| {
+        let told: Bitmap = chunk.values().iter().map(|number| *number != 0.0).collect();
+        chunk.clone().with_validity(Some(told))
+    });
+    Float64Chunked::from_chunk_iter(values.name().clone(), chunks)
 }
 
 /// Values in the memory of the batch, which lives as long as they do.

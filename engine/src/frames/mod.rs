@@ -26,7 +26,8 @@ use crate::snapshot::Snapshot;
 
 impl Snapshot {
     /// A lazy frame over what a scan reads: the columns of [`ScanRequest`], with `instrument` and other names as
-    /// strings, `ts` as a datetime (ns, UTC) and ledger numbers as decimals with 8 places. What the query selects
+    /// strings, `ts` as a datetime (ns, UTC) and ledger numbers as decimals with 8 places. A 0 of ticks and market
+    /// trades that says that the source tells nothing (`MarketEvent::UNTOLD`) is null. What the query selects
     /// and compares is left to the scan where it can: columns, `instrument` (`=`, `IN`, a beginning), `ts`, and
     /// `trading_day` of bars of a day and longer.
     ///

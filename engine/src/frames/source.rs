@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use barkeeper_records::{Adjustment, AdjustmentTag, Direction, InstrumentId, Interval, Timestamp};
+use barkeeper_records::{
+    Adjustment, AdjustmentTag, Direction, InstrumentId, Interval, MarketEvent, MarketTrade, Tick, Timestamp,
+};
 use polars::prelude::{
     AnonymousScan, AnonymousScanArgs, Column, DataFrame, DataType, Expr, IntoLazy, LazyFrame, PlSmallStr,
     PolarsResult, Scalar, ScanArgsAnonymous, Schema, SchemaRef,
@@ -192,7 +194,7 @@ impl<'a> Reading<'a> {
             Some(kind) if acts(adjustment) => Some(carry(Adjuster::new(snapshot, kind, adjustment))?),
             _ => None,
         };
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(untold(request.table()));
         for batch in carry(snapshot.scan(&request))? {
             if self.left == 0 {
                 break;
@@ -279,6 +281,15 @@ impl<'a> Reading<'a> {
 
     fn is_label(&self, name: &str) -> bool {
         matches!(self.source.what, What::EveryKind) && LABELS.contains(&name)
+    }
+}
+
+/// The numbers of a table in which 0 stands where the source says nothing.
+const fn untold(table: ScanTable) -> &'static [&'static str] {
+    match table {
+        ScanTable::Ticks => Tick::UNTOLD,
+        ScanTable::MarketTrades => MarketTrade::UNTOLD,
+        ScanTable::Bars { .. } | ScanTable::Trades => &[],
     }
 }
 

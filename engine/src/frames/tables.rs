@@ -6,9 +6,9 @@ use std::sync::Arc;
 use barkeeper_records::{ColumnKind, Table, Value};
 use barkeeper_storage::rowview;
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, Column, DataFrame, DataType, Field, Float64Chunked, Int32Chunked,
-    Int64Chunked, Int128Chunked, IntoColumn, IntoSeries, LazyFrame, NewChunkedArray, PlSmallStr,
-    PolarsResult, ScanArgsAnonymous, Schema, SchemaRef, StringChunked, TimeUnit, TimeZone,
+    AnonymousScan, AnonymousScanArgs, BooleanChunked, Column, DataFrame, DataType, Field, Float64Chunked,
+    Int32Chunked, Int64Chunked, Int128Chunked, IntoColumn, IntoSeries, LazyFrame, NewChunkedArray,
+    PlSmallStr, PolarsResult, ScanArgsAnonymous, Schema, SchemaRef, StringChunked, TimeUnit, TimeZone,
 };
 
 use super::carry;
@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 /// Digits of a ledger number, and how many of them stand behind the point.
 const MONEY: (usize, usize) = (38, 8);
 
-/// A table that is read whole. Its columns are those that targets have.
+/// A table that is read whole. Its columns are those that targets have, flags as booleans.
 struct Small {
     snapshot: Arc<Snapshot>,
     table: Table,
@@ -41,9 +41,15 @@ fn columns_of(table: Table) -> impl Iterator<Item = &'static barkeeper_records::
     schema.key.iter().chain(schema.values)
 }
 
+/// Whether a column of integers is a flag, as targets without booleans have it.
+fn is_flag(column: &barkeeper_records::Column) -> bool {
+    column.name == "lowest_trusted"
+}
+
 fn schema_of(table: Table) -> SchemaRef {
     let fields = columns_of(table).map(|column| {
         let kind = match column.kind {
+            ColumnKind::Int if is_flag(column) => DataType::Boolean,
             ColumnKind::Ascii | ColumnKind::Text | ColumnKind::LongText => DataType::String,
             ColumnKind::Int => DataType::Int64,
             ColumnKind::Nanos => instants(),
@@ -124,6 +130,10 @@ fn column_of(column: &barkeeper_records::Column, place: usize, rows: &[Vec<Value
             let text =
                 |value: &'_ Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
             StringChunked::from_iter_options(name, values.map(text)).into_column()
+        }
+        ColumnKind::Int if is_flag(column) => {
+            let flags = values.map(|value| ints(value).map(|flag| flag != 0));
+            BooleanChunked::from_iter_options(name, flags).into_column()
         }
         ColumnKind::Int => Int64Chunked::from_iter_options(name, values.map(ints)).into_column(),
         ColumnKind::Nanos => {

@@ -345,6 +345,49 @@ fn sql_asks_ticks_and_market_trades_hot_and_sealed() {
 }
 
 #[test]
+fn what_a_source_does_not_tell_is_null() {
+    let desk = Desk::new();
+    let (ts, trading_day) = ("2024-01-02T01:30:00Z".parse().unwrap(), day("2024-01-02"));
+    let put = |sequence, turnover| {
+        let one = MarketTrade { ts, sequence, trading_day, price: 10.0, quantity: 2.0, ..Default::default() };
+        let trades = vec![(id("BTCUSDT.BINANCE"), MarketTrade { turnover, ..one })];
+        desk.run(Operation::PutMarketTrades { trades, on_conflict: OnConflict::Replace });
+        let mut tick = Tick { ts, sequence, trading_day, last: turnover, ..Tick::default() };
+        tick.bid_prices[0] = turnover;
+        let ticks = vec![(id("000001.SZ"), tick)];
+        desk.run(Operation::PutTicks { ticks, on_conflict: OnConflict::Replace });
+    };
+    put(0, 0.0);
+    put(1, 20.0);
+    desk.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    put(2, 0.0);
+    let mut held = Position::opened(key("000001.SZ"), None);
+    held.lowest_trusted = false;
+    desk.run(Operation::SetPosition(held));
+    let ask = |query: &str| rows(&sql(&desk, query));
+    assert_eq!(ask("select turnover from market_trades"), ["null", "20.0", "null"]);
+    assert_eq!(
+        ask("select sum(turnover) as sum, avg(turnover) as mean, min(turnover) as low from market_trades"),
+        ["20.0 20.0 20.0"]
+    );
+    assert_eq!(ask("select count(turnover), count(*) from market_trades"), ["1 3"]);
+    assert_eq!(ask("select sequence from market_trades where turnover is null"), ["0", "2"]);
+    assert_eq!(ask("select sequence from market_trades where turnover is not null"), ["1"]);
+    assert_eq!(ask("select sequence from market_trades where turnover < 1"), [] as [&str; 0]);
+    assert_eq!(ask("select sequence from market_trades where coalesce(turnover, 0) = 0"), ["0", "2"]);
+    assert_eq!(
+        ask("select last, volume, bid_price_1, bid_volume_1, upper_limit from ticks"),
+        ["null 0.0 null 0.0 null", "20.0 0.0 20.0 0.0 null", "null 0.0 null 0.0 null"]
+    );
+    assert_eq!(ask("select avg(bid_price_1) from ticks"), ["20.0"]);
+    let frame = taken(&desk).lazy(&ScanRequest::market_trades()).unwrap();
+    let told = frame.filter(col("turnover").is_not_null()).select([len()]).collect().unwrap();
+    assert_eq!(rows(&told), ["1"]);
+    assert_eq!(ask("select lowest_trusted from positions"), ["false"]);
+    assert_eq!(ask("select instrument from positions where not lowest_trusted"), ["000001.SZ"]);
+}
+
+#[test]
 fn a_query_reaches_no_file_and_changes_nothing() {
     let desk = desk();
     let outside = tempfile::tempdir().unwrap();

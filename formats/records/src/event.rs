@@ -72,6 +72,9 @@ pub trait MarketEvent: Copy + fmt::Debug + PartialEq + Send + Sync + 'static {
     const NUMBERS: &'static [&'static str];
     /// Those of them that are never negative.
     const AMOUNTS: &'static [&'static str];
+    /// Those of them in which 0 stands where the source or the venue says nothing. Rows, files and targets hold
+    /// the 0; lists, frames and SQL show no value.
+    const UNTOLD: &'static [&'static str];
 
     /// Where it stands in its stream.
     fn place(&self) -> EventPlace;

@@ -129,6 +129,27 @@ impl FactorEvent {
         Ok(Self { cash, bonus, rights, rights_price, ..self })
     }
 
+    /// Checks that an event is of a size that companies decide: at most 100 new shares for one, no more than 1,000
+    /// shares made into one, and a factor from 0.001 to 1000. What lies beyond is a wrong unit or a slip.
+    ///
+    /// # Errors
+    /// `Range`.
+    pub fn plausible(&self) -> Result<(), FactorError> {
+        let range = |field, value, expected| Err(FactorError::Range { field, value, expected });
+        match *self {
+            Self { bonus, .. } if !(-0.999..=100.0).contains(&bonus) => {
+                range("bonus", bonus, "new shares for one share, from -0.999 to 100")
+            }
+            Self { rights, .. } if rights > 100.0 => {
+                range("rights", rights, "new shares for one share, at most 100")
+            }
+            Self { factor: Some(factor), .. } if !(0.001..=1_000.0).contains(&factor) => {
+                range("factor", factor, "a number from 0.001 to 1000")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// By how much earlier prices are to be divided, where `close` is the last price before the ex-day.
     /// `None` where the terms make no price of it: more cash than the share is worth.
     pub fn price_step(&self, close: f64) -> Option<f64> {
@@ -186,6 +207,23 @@ mod tests {
         let born = FactorEvent { cash: 0.5, bonus: -0.0, ..event() }.born().unwrap();
         assert_eq!(born.bonus.to_bits(), 0.0_f64.to_bits());
         assert!(FactorEvent { bonus: -0.9, ..event() }.born().is_ok());
+    }
+
+    #[test]
+    fn what_no_company_decides_is_not_plausible() {
+        for (bonus, rights, factor, field) in [
+            (100.5, 0.0, None, "bonus"),
+            (-0.9995, 0.0, None, "bonus"),
+            (0.0, 101.0, None, "rights"),
+            (0.0, 0.0, Some(1_000.5), "factor"),
+            (0.0, 0.0, Some(0.0009), "factor"),
+        ] {
+            let found = FactorEvent { bonus, rights, factor, ..event() }.plausible();
+            assert!(matches!(found, Err(FactorError::Range { field: of, .. }) if of == field), "{found:?}");
+        }
+        for (bonus, rights, factor) in [(100.0, 0.0, None), (-0.99, 100.0, None), (0.0, 0.0, Some(0.001))] {
+            assert_eq!(FactorEvent { bonus, rights, factor, ..event() }.plausible(), Ok(()));
+        }
     }
 
     #[test]

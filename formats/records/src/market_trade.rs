@@ -87,6 +87,7 @@ impl MarketEvent for MarketTrade {
     const WHAT: &'static str = "market trades";
     const NUMBERS: &'static [&'static str] = &["price", "quantity", "turnover"];
     const AMOUNTS: &'static [&'static str] = &["quantity"];
+    const UNTOLD: &'static [&'static str] = &["turnover"];
 
     fn place(&self) -> EventPlace {
         EventPlace { ts: self.ts, sequence: self.sequence }

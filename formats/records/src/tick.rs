@@ -89,6 +89,21 @@ impl MarketEvent for Tick {
         "ask_volume_4",
         "ask_volume_5",
     ];
+    const UNTOLD: &'static [&'static str] = &[
+        "last",
+        "upper_limit",
+        "lower_limit",
+        "bid_price_1",
+        "bid_price_2",
+        "bid_price_3",
+        "bid_price_4",
+        "bid_price_5",
+        "ask_price_1",
+        "ask_price_2",
+        "ask_price_3",
+        "ask_price_4",
+        "ask_price_5",
+    ];
 
     fn place(&self) -> EventPlace {
         EventPlace { ts: self.ts, sequence: self.sequence }

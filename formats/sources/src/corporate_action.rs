@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use barkeeper_records::{FactorEvent, InstrumentId, TradingDay};
+use barkeeper_records::{Calendar, FactorError, FactorEvent, InstrumentId, TradingDay};
 use csv::StringRecord;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -28,13 +28,17 @@ pub enum PerShares {
 
 /// Reads corporate actions from a CSV with a header. Columns: `code` (`SYMBOL.VENUE` in any spelling),
 /// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them)
-/// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Sorted by instrument and ex-day; a line that
-/// says again what another says counts once.
+/// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Days on which the calendar is closed are wrong for instruments
+/// that trade on its clock. Sorted by instrument and ex-day; a line that says again what another says counts once.
 ///
 /// # Errors
 /// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is
 /// wrong, and every column that has another name, then nothing of the file is taken.
-pub fn corporate_actions(file: &SourceFile<'_>, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
+pub fn corporate_actions(
+    file: &SourceFile<'_>,
+    per: PerShares,
+    calendar: &Calendar,
+) -> Result<Vec<FactorEvent>, SourceError> {
     let text = decode(file)?;
     let mut sheet = Sheet::new(file.name, &text)?;
     let Some((_, header)) = sheet.next()? else {
@@ -61,6 +65,13 @@ pub fn corporate_actions(file: &SourceFile<'_>, per: PerShares) -> Result<Vec<Fa
             rejected.push(RejectedRow::new(file.name, line, field, value, reason));
         };
         match row(record, &columns, per) {
+            Ok(FactorEvent { instrument, ex_day, .. })
+                if instrument.zone() == calendar.zone() && !calendar.is_open(ex_day) =>
+            {
+                let closed = format!("the calendar {} is closed on this day", calendar.kind());
+                let reason = format!("{closed}; expected the first trading day without the right");
+                reject("ex_date", &ex_day.to_string(), reason);
+            }
             Ok(event) => {
                 let place = (event.instrument, event.ex_day);
                 let (first, old) = *events.entry(place).or_insert((line, event));
@@ -113,9 +124,16 @@ fn row(record: &StringRecord, columns: &Columns, per: PerShares) -> Result<Facto
             "rights are stated without what one of them costs; expected a price such as 5.00, or 0";
         return Err(wrong(5, &expected));
     }
-    event.born().map_err(|error| {
-        let text = record.iter().collect::<Vec<_>>().join(",");
-        ("row", text, error.to_string())
+    let born = event.born().and_then(|event| event.plausible().map(|()| event));
+    born.map_err(|error| {
+        let field = match &error {
+            FactorError::NotFinite { field, .. } | FactorError::Range { field, .. } => Some(*field),
+            _ => None,
+        };
+        match field.and_then(|field| NAMES.iter().position(|name| *name == field)) {
+            Some(place) => wrong(place, &error),
+            None => ("row", record.iter().collect::<Vec<_>>().join(","), error.to_string()),
+        }
     })
 }
 
@@ -126,7 +144,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
-        corporate_actions(&SourceFile { name: "actions.csv", folder: None, bytes: text.as_bytes() }, per)
+        let file = SourceFile { name: "actions.csv", folder: None, bytes: text.as_bytes() };
+        corporate_actions(&file, per, &Calendar::default())
     }
 
     #[test]
@@ -150,13 +169,25 @@ mod tests {
                     600000.SH,2024-06-20,,,,,\n600000.SH,2024-06-21,1,,,,\n600000.SH,2024-06-21,2,,,,\n";
         let Err(SourceError::Rows { rows, .. }) = read(text, PerShares::One) else { panic!("it was taken") };
         let found: Vec<(u64, &str)> = rows.iter().map(|row| (row.line, row.field.as_str())).collect();
-        let expected = [(2, "code"), (3, "ex_date"), (4, "cash"), (5, "row"), (6, "row"), (8, "row")];
+        let expected = [(2, "code"), (3, "ex_date"), (4, "cash"), (5, "cash"), (6, "row"), (8, "row")];
         assert_eq!(found, expected);
         assert!(rows[5].reason.contains("line 7"), "{}", rows[5].reason);
         let shown = SourceError::Rows { file: "actions.csv".to_owned(), rows }.to_string();
         assert!(shown.contains("line 4: cash 'a lot': expected a decimal number"), "{shown}");
         assert!(matches!(read("code,cash\n", PerShares::One), Err(SourceError::Header { .. })));
         assert!(matches!(read("", PerShares::One), Err(SourceError::Empty { .. })));
+    }
+
+    #[test]
+    fn terms_of_no_company_and_closed_days_are_refused_with_their_field() {
+        let text = "code,ex_date,bonus,factor\n600000.SH,2024-06-20,1001,\n600000.SH,2024-06-21,,5000\n\
+                    600000.SH,2024-06-22,1,\nBTCUSDT.BINANCE,2024-06-22,1,\n";
+        let Err(SourceError::Rows { rows, .. }) = read(text, PerShares::Ten) else { panic!("it was taken") };
+        let found: Vec<(u64, &str, &str)> =
+            rows.iter().map(|row| (row.line, row.field.as_str(), row.value.as_str())).collect();
+        assert_eq!(found, [(2, "bonus", "1001"), (3, "factor", "5000"), (4, "ex_date", "2024-06-22")]);
+        assert!(rows[0].reason.contains("100.1, expected new shares for one share"), "{}", rows[0].reason);
+        assert!(rows[2].reason.contains("cn_a is closed on this day"), "{}", rows[2].reason);
     }
 
     #[test]
@@ -181,7 +212,7 @@ mod tests {
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), ten in any::<bool>()) {
             let per = if ten { PerShares::Ten } else { PerShares::One };
             let text = [b"code,ex_date,cash,bonus,rights,rights_price,factor\n".as_slice(), &bytes].concat();
-            drop(corporate_actions(&SourceFile { name: "x.csv", folder: None, bytes: &text }, per));
+            drop(corporate_actions(&SourceFile { name: "x.csv", folder: None, bytes: &text }, per, &Calendar::default()));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use barkeeper_records::{InstrumentId, Interval, TimeError, Timestamp, TradingDay};
+use clap::ValueEnum;
 
 /// `YYYY-MM-DD`, RFC 3339, or `YYYY-MM-DD HH:MM:SS` on the clock of the venue that is meant.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +71,18 @@ pub(crate) fn bar_range(
     let behind = to.map_or(Ok(Timestamp::MAX), |when| when.behind(zone))?;
     let last = if to.is_some() { behind.nanos().saturating_sub(1) } else { behind.nanos() };
     Ok((first, Timestamp::from_nanos(last)))
+}
+
+/// What an import does with rows that are stored with other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Conflict {
+    /// Say how many, and write nothing of what shares the commit
+    #[default]
+    Stop,
+    /// Take the new rows; of bars, ticks and market trades the old ones stay as revisions
+    Replace,
+    /// Keep the stored rows
+    Keep,
 }
 
 #[cfg(test)]

@@ -159,14 +159,14 @@ fn corporate_actions_come_from_a_file_whole_or_not_at_all() {
     fs::write(&file, "code,ex_date,cash,bonus\nsh600000,2023-07-21,3.2,1\n000001.SZ,2023-07-21,0.7,\n")
         .unwrap();
     let taken = place.json("factors import actions.csv --per 10");
-    assert_eq!((taken["read"].as_u64(), taken["set"].as_u64()), (Some(2), Some(2)));
+    assert_eq!((taken["read"].as_u64(), taken["new"].as_u64()), (Some(2), Some(2)));
     let listed = place.done("factors list --format csv");
     assert!(
         listed.contains("600000.SH,2023-07-21,0.32,0.1,0,0,")
             && listed.contains("000001.SZ,2023-07-21,0.07,")
     );
     let again = place.json("factors import actions.csv --per 10");
-    assert_eq!((again["set"].as_u64(), again["unchanged"].as_u64()), (Some(0), Some(2)));
+    assert_eq!((again["new"].as_u64(), again["unchanged"].as_u64()), (Some(0), Some(2)));
     assert_eq!(place.run("factors import actions.csv").code, 2, "for how many shares must be said");
     fs::write(&file, "code,ex_date,cash\n000002.SZ,2023-07-21,1\n000002.SZ,2023-07-22,much\nmoon,x,1\n")
         .unwrap();
@@ -196,4 +196,48 @@ fn corporate_actions_come_from_a_file_whole_or_not_at_all() {
     place.done("factors remove 600001.SH 2023-07-24");
     assert_eq!(place.run("factors remove 600001.SH 2023-07-24").code, 3);
     assert_eq!(place.run("factors list 600001.SH").code, 3);
+}
+
+#[test]
+fn corporate_actions_that_would_change_stored_ones_stop() {
+    let place = Place::with_store();
+    let file = place.path().join("actions.csv");
+    let import = |text: &str, more: &str| {
+        fs::write(&file, text).unwrap();
+        place.run(&format!("factors import actions.csv --per 1 --format json{more}"))
+    };
+    let count = |ran: &support::Ran, key: &str| {
+        serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()[key].as_u64().unwrap()
+    };
+    let list = || place.done("factors list --format csv");
+    let two = "code,ex_date,cash,factor\n600000.SH,2023-07-21,0.32,\n000001.SZ,2023-07-21,,1.5\n";
+    assert_eq!(count(&import(two, ""), "new"), 2);
+    let before = list();
+    let other =
+        "code,ex_date,cash\n600000.SH,2023-07-21,0.4\n600001.SH,2023-07-21,1\n999998.SH,2023-07-21,1\n";
+    let stopped = import(other, "");
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (1, ""), "{stopped:?}");
+    for says in
+        ["1 corporate action in actions.csv", "600000.SH on 2023-07-21", "cash 0.32", "cash 0.4", "replace"]
+    {
+        assert!(stopped.stderr.contains(says), "{says}: {stopped:?}");
+    }
+    assert_eq!(list(), before, "nothing of it is taken");
+    let kept = import(other, " --on-conflict keep");
+    assert_eq!((count(&kept, "new"), count(&kept, "kept"), count(&kept, "replaced")), (2, 1, 0), "{kept:?}");
+    assert!(kept.stderr.contains("note: 1 instrument has no bars in the store: 999998.SH"), "{kept:?}");
+    assert!(list().contains("600000.SH,2023-07-21,0.32,"));
+    let replaced = import(other, " --on-conflict replace");
+    assert_eq!((count(&replaced, "unchanged"), count(&replaced, "replaced")), (2, 1), "{replaced:?}");
+    assert!(list().contains("600000.SH,2023-07-21,0.4,"));
+    let again = import(other, " --on-conflict replace");
+    assert_eq!((count(&again, "unchanged"), count(&again, "lsn")), (3, count(&replaced, "lsn")), "{again:?}");
+    let wrong = "code,ex_date,bonus,factor\n600000.SH,2023-07-22,1,\n600000.SH,2023-07-24,150,\n600000.SH,2023-07-25,,5000\n";
+    let refused = import(wrong, " --on-conflict replace");
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused:?}");
+    for says in ["line 2: ex_date '2023-07-22'", "line 3: bonus '150'", "line 4: factor '5000'"] {
+        assert!(refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    assert_eq!(place.run("factors set 600000.SH 2023-07-24 --bonus 150").code, 1);
+    assert_eq!(list().lines().count(), 5);
 }

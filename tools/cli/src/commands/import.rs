@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use barkeeper_host::{Config, ImportError, ImportReport, ImportSettings, open};
 use barkeeper_records::{AccountId, AdjustmentTag, BookId, InstrumentId, Interval, OnConflict};
 use barkeeper_sources::{ImportOptions, VolumeUnit};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::cli::Out;
 use crate::context::{Context, PROGRAM, counted};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 use crate::progress::Progress;
+use crate::values::Conflict;
 
 /// Findings of one kind that are shown; JSON has all.
 const SHOWN: usize = 20;
@@ -26,7 +27,7 @@ pub(crate) struct Import {
     /// Files, and folders with everything below them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// What to do with bars that are stored with other content
+    /// What to do with rows that are stored with other content
     #[arg(long, value_enum, default_value_t)]
     on_conflict: Conflict,
     /// The source, where files do not tell: tdx-day, silverquant-kline, silverquant-state, binance-kline,
@@ -57,18 +58,6 @@ pub(crate) struct Import {
     /// Lowest prices come from SilverQuant 4.5.0 or later, which keeps them rightly
     #[arg(long)]
     trust_lowest: bool,
-}
-
-/// What to do with bars that are stored with other content.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Conflict {
-    /// Say how many and by how much, and write nothing of the files that share the commit
-    #[default]
-    Stop,
-    /// Take the new bars; the old ones stay as revisions
-    Replace,
-    /// Keep the stored bars
-    Keep,
 }
 
 impl Import {

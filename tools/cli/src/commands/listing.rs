@@ -167,8 +167,8 @@ pub(crate) struct Look {
     pub(crate) daily: bool,
     /// The clock on which people read instants where a row does not tell its instrument.
     pub(crate) zone: &'static str,
-    /// The column in which 0 says that the source does not tell.
-    pub(crate) untold: Option<&'static str>,
+    /// The columns in which 0 says that the source does not tell.
+    pub(crate) untold: &'static [&'static str],
 }
 
 /// The clock that all of some instruments share, else UTC.
@@ -217,7 +217,7 @@ fn readers<'a>(batch: &'a RecordBatch, look: &Look) -> anyhow::Result<Vec<Reader
             }
             DataType::Float64 => {
                 let numbers = column.as_primitive_opt::<Float64Type>().ok_or_else(bad)?.values();
-                let untold = look.untold == Some(*name);
+                let untold = look.untold.contains(name);
                 let told = move |number: &f64| !untold || *number != 0.0;
                 Box::new(move |row| Cell::maybe(numbers.get(row).copied().filter(told), Cell::Number))
             }

@@ -58,7 +58,7 @@ impl List {
         // From here on the scan holds what it reads.
         drop(snapshot);
         let (daily, zone) = (interval.is_daily_or_longer(), zone_of(&instruments));
-        let look = Look { what: "bar", columns, daily, zone, untold: None };
+        let look = Look { what: "bar", columns, daily, zone, untold: &[] };
         self.selection.print(scan, 0, &look, context, out)?;
         Ok(Exit::Done)
     }

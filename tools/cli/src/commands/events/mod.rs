@@ -21,8 +21,6 @@ trait Listed: MarketEvent {
     const MORE: &'static [&'static str];
     /// The numbers that are shown where no columns are named.
     const SHORT: &'static [&'static str];
-    /// The column in which 0 says that the source does not tell.
-    const UNTOLD: Option<&'static str>;
 
     /// A scan of it.
     fn request() -> ScanRequest;
@@ -42,7 +40,6 @@ impl Listed for Tick {
     const MORE: &'static [&'static str] = &[];
     const SHORT: &'static [&'static str] =
         &["last", "volume", "turnover", "bid_price_1", "bid_volume_1", "ask_price_1", "ask_volume_1"];
-    const UNTOLD: Option<&'static str> = None;
 
     fn request() -> ScanRequest {
         ScanRequest::ticks()
@@ -65,7 +62,6 @@ impl Listed for MarketTrade {
     const ROW: &'static str = "market trade";
     const MORE: &'static [&'static str] = &["side", "aggregated"];
     const SHORT: &'static [&'static str] = Self::NUMBERS;
-    const UNTOLD: Option<&'static str> = Some("turnover");
 
     fn request() -> ScanRequest {
         ScanRequest::market_trades()
