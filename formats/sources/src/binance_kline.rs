@@ -23,6 +23,7 @@ use crate::profile::{BarLabel, Profile, VolumeUnit};
 use crate::security::SecurityKind;
 use crate::sheet::{Sheet, number, quantity, shown};
 use crate::source::{ImportOptions, Source, SourceFile, stem};
+use crate::span::Span;
 use crate::unit::{Claim, Subject, Traded, verify};
 
 const NAME: &str = "binance-kline";
@@ -64,25 +65,19 @@ impl Source for BinanceKline {
 struct Archive {
     instrument: InstrumentId,
     interval: Interval,
+    span: Span,
 }
 
 impl Archive {
     /// Reads `SYMBOL-INTERVAL-YYYY-MM` or `SYMBOL-INTERVAL-YYYY-MM-DD` and `.csv`.
     fn of(name: &str) -> Option<Self> {
-        let mut parts: Vec<&str> = stem(name, "csv")?.split('-').collect();
-        let digits =
-            |part: &&str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
-        if parts.len() == 5 && parts.last().is_some_and(|day| digits(day, 2)) {
-            parts.pop();
-        }
-        let [symbol, interval, year, month] = parts.as_slice() else { return None };
-        if !digits(year, 4) || !digits(month, 2) {
-            return None;
-        }
+        let parts: Vec<&str> = stem(name, "csv")?.split('-').collect();
+        let [symbol, interval, date @ ..] = parts.as_slice() else { return None };
+        let span = Span::of(date)?;
         // The interface of the exchange writes a month as 1M, its archives as 1mo.
         let interval = if *interval == "1M" { "1mo" } else { interval };
         let instrument = InstrumentId::parse(&format!("{symbol}.BINANCE")).ok()?;
-        Some(Self { instrument, interval: interval.parse().ok()? })
+        Some(Self { instrument, interval: interval.parse().ok()?, span })
     }
 }
 
@@ -109,6 +104,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     let mut traded = Vec::new();
     let mut off = OffRows::default();
     let mut notes = Vec::new();
+    let mut span = archive.map(|named| named.span);
     let mut first = true;
     while let Some((line, record)) = sheet.next()? {
         if std::mem::take(&mut first) {
@@ -127,6 +123,9 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         match Row::read(line, record, interval) {
             Ok(row) => {
                 off.of += 1;
+                if let Some(span) = &mut span {
+                    span.see(line, row.bar.trading_day);
+                }
                 if let Some(wrong) = row.off(interval) {
                     off.add(|| wrong);
                 }
@@ -143,6 +142,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     let subject = Subject { file: file.name, kind: SecurityKind::Pair, adjustment: AdjustmentTag::Raw };
     let (unit, found) = verify(subject, Claim::Declared(VolumeUnit::Base), &traded)?;
     notes.extend(found);
+    notes.extend(span.and_then(|span| span.note()));
 
     let (run, rejected) = gathered.finish()?;
     let label = if interval.is_daily_or_longer() { BarLabel::Day } else { BarLabel::Start };

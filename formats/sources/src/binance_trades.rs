@@ -21,8 +21,9 @@ use crate::binance_kline::Moment;
 use crate::decode::{decode, first_line};
 use crate::error::SourceError;
 use crate::parsed::{Parsed, RejectedRow};
-use crate::sheet::{Sheet, number, quantity};
+use crate::sheet::{Sheet, positive, quantity};
 use crate::source::{ImportOptions, Source, SourceFile, stem};
+use crate::span::Span;
 
 const NAME: &str = "binance-trades";
 
@@ -50,21 +51,17 @@ impl Source for BinanceTrades {
     }
 }
 
-/// Instrument and kind in a name such as `BTCUSDT-aggTrades-2024-01-31.csv`; true for aggregated trades.
-fn archive(name: &str) -> Option<(InstrumentId, bool)> {
+/// Instrument, kind and days in a name such as `BTCUSDT-aggTrades-2024-01-31.csv`; true for aggregated trades.
+fn archive(name: &str) -> Option<(InstrumentId, bool, Span)> {
     let parts: Vec<&str> = stem(name, "csv")?.split('-').collect();
     let [symbol, kind, date @ ..] = parts.as_slice() else { return None };
-    let digits = |part: &&str| part.bytes().all(|b| b.is_ascii_digit());
-    let lengths: Vec<usize> = date.iter().map(|part| part.len()).collect();
-    if !date.iter().all(digits) || !matches!(lengths.as_slice(), [4, 2] | [4, 2, 2]) {
-        return None;
-    }
+    let span = Span::of(date)?;
     let aggregated = match *kind {
         "trades" => false,
         "aggTrades" => true,
         _ => return None,
     };
-    Some((InstrumentId::parse(&format!("{symbol}.BINANCE")).ok()?, aggregated))
+    Some((InstrumentId::parse(&format!("{symbol}.BINANCE")).ok()?, aggregated, span))
 }
 
 /// Where the columns stand.
@@ -110,13 +107,14 @@ impl Layout {
 
 fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, SourceError> {
     let named = archive(file.name);
-    let instrument = options.instrument.or(named.map(|(instrument, _)| instrument));
+    let instrument = options.instrument.or(named.as_ref().map(|(instrument, ..)| *instrument));
     let hint =
         "the name is not like BTCUSDT-trades-2024-01-01.csv; give an instrument such as BTCUSDT.BINANCE";
     let instrument = instrument.ok_or_else(|| SourceError::missing(file, "instrument", hint))?;
     let text = decode(file)?;
     let mut sheet = Sheet::new(file.name, &text)?;
-    let mut layout = named.map(|(_, aggregated)| if aggregated { AGGREGATED } else { TRADES });
+    let mut layout = named.as_ref().map(|(_, aggregated, _)| if *aggregated { AGGREGATED } else { TRADES });
+    let mut span = named.map(|(.., span)| span);
     let mut parsed = Parsed::new(NAME, format!("{NAME}: instants in UTC, {}", text.encoding));
     let mut places: HashMap<(Timestamp, u64), usize> = HashMap::new();
     let mut first = true;
@@ -135,20 +133,25 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         }
         let Some(layout) = layout else { continue };
         match row(record, layout) {
-            Ok(trade) => match places.entry((trade.ts, trade.sequence)) {
-                Entry::Vacant(slot) => {
-                    slot.insert(parsed.market_trades.len());
-                    parsed.market_trades.push((instrument, trade));
+            Ok(trade) => {
+                if let Some(span) = &mut span {
+                    span.see(line, trade.trading_day);
                 }
-                Entry::Occupied(slot) => {
-                    let before = parsed.market_trades.get(*slot.get());
-                    if before.is_none_or(|(_, before)| !before.same_content(&trade)) {
-                        let reason = "another row with this id and time has other values";
-                        let id = trade.sequence.to_string();
-                        parsed.rejected.push(RejectedRow::new(file.name, line, "id", &id, reason));
+                match places.entry((trade.ts, trade.sequence)) {
+                    Entry::Vacant(slot) => {
+                        slot.insert(parsed.market_trades.len());
+                        parsed.market_trades.push((instrument, trade));
+                    }
+                    Entry::Occupied(slot) => {
+                        let before = parsed.market_trades.get(*slot.get());
+                        if before.is_none_or(|(_, before)| !before.same_content(&trade)) {
+                            let reason = "another row with this id and time has other values";
+                            let id = trade.sequence.to_string();
+                            parsed.rejected.push(RejectedRow::new(file.name, line, "id", &id, reason));
+                        }
                     }
                 }
-            },
+            }
             Err((field, value, reason)) => {
                 parsed.rejected.push(RejectedRow::new(file.name, line, field, value, reason));
             }
@@ -157,6 +160,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     if parsed.market_trades.is_empty() {
         parsed.notes.push("the file holds no trades".to_owned());
     }
+    parsed.notes.extend(span.and_then(|span| span.note()));
     if layout == Some(COIN_TRADES) {
         parsed.notes.push("quantities are contracts, and there is no turnover".to_owned());
     }
@@ -178,7 +182,7 @@ fn row(record: &StringRecord, layout: Layout) -> Result<MarketTrade, (&'static s
     let outside = "lies outside the years 1678 to 2261";
     let trading_day = TradingDay::of_utc(ts).ok_or_else(|| told("time", layout.time)(outside))?;
     let turnover = match layout.turnover {
-        Some(place) => number(cell(place)).map_err(told("quote_qty", place))?,
+        Some(place) => quantity(cell(place)).map_err(told("quote_qty", place))?,
         None => 0.0,
     };
     let maker = layout.time + 1;
@@ -191,8 +195,8 @@ fn row(record: &StringRecord, layout: Layout) -> Result<MarketTrade, (&'static s
         ts,
         sequence,
         trading_day,
-        price: number(cell(1)).map_err(told("price", 1))?,
-        quantity: quantity(cell(2)).map_err(told("quantity", 2))?,
+        price: positive(cell(1)).map_err(told("price", 1))?,
+        quantity: positive(cell(2)).map_err(told("quantity", 2))?,
         turnover,
         side,
         aggregated: layout.aggregated,
@@ -248,6 +252,35 @@ mod tests {
         let fields: Vec<(u64, &str)> =
             parsed.rejected.iter().map(|row| (row.line, row.field.as_str())).collect();
         assert_eq!(fields, [(2, "id"), (3, "price"), (4, "quantity"), (5, "is_buyer_maker"), (7, "id")]);
+    }
+
+    #[test]
+    fn trades_of_nothing_or_for_less_are_no_trades() {
+        let text = "1,-1.5,5,7.5,1499040001000,True,True\n2,0,5,7.5,1499040001000,True,True\n\
+                    3,1.5,0,7.5,1499040001000,True,True\n4,1.5,5,-7.5,1499040001000,True,True\n\
+                    5,1.5,5,7.5,1499040001000,True,True\n";
+        let parsed = read("BTCUSDT-trades-2017-07-03.csv", text).unwrap();
+        assert_eq!((parsed.market_trades.len(), parsed.notes.len()), (1, 0), "{:?}", parsed.notes);
+        let shown: Vec<String> = parsed.rejected.iter().map(ToString::to_string).collect();
+        let fields = [(1, "price '-1.5'"), (2, "price '0'"), (3, "quantity '0'"), (4, "quote_qty '-7.5'")];
+        for ((line, field), shown) in fields.into_iter().zip(&shown) {
+            let start = format!("BTCUSDT-trades-2017-07-03.csv:{line}: {field}: expected a number");
+            assert!(shown.starts_with(&start), "{shown}");
+        }
+        assert_eq!(shown.len(), 4, "{shown:?}");
+    }
+
+    #[test]
+    fn trades_of_another_day_than_the_names_are_noted() {
+        let text = "1,1.5,5,7.5,1499040001000,True,True\n2,1.5,5,7.5,1499212801000,True,True\n";
+        let parsed = read("BTCUSDT-trades-2017-07-03.csv", text).unwrap();
+        assert_eq!(parsed.market_trades.len(), 2);
+        let [note] = parsed.notes.as_slice() else { panic!("{:?}", parsed.notes) };
+        assert!(
+            note.contains("1 row lies outside 2017-07-03") && note.contains("line 2: 2017-07-05"),
+            "{note}"
+        );
+        assert!(read("BTCUSDT-trades-2017-07.csv", text).unwrap().notes.is_empty());
     }
 
     #[test]

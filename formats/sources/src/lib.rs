@@ -40,6 +40,7 @@ mod sheet;
 mod silverquant_kline;
 mod silverquant_state;
 mod source;
+mod span;
 mod tdx_day;
 #[cfg(test)]
 mod testing;

@@ -116,6 +116,15 @@ pub(crate) fn quantity(cell: &str) -> Result<f64, &'static str> {
     if value < 0.0 { Err("expected a number from 0") } else { Ok(value) }
 }
 
+/// A finite number above zero.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn positive(cell: &str) -> Result<f64, &'static str> {
+    let value = number(cell)?;
+    if value > 0.0 { Ok(value) } else { Err("expected a number above 0") }
+}
+
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;

@@ -144,10 +144,18 @@ fn row(
                 .map_err(|reason| wrong(field, text, &reason)),
         }
     };
+    let from_0 = |place: usize| -> Result<f64, Wrong> {
+        let field = NAMES.get(place).copied().unwrap_or("row");
+        let value = value(place)?;
+        if value < 0.0 { Err(wrong(field, cell(place), &"expected a number from 0")) } else { Ok(value) }
+    };
+    // A spread of futures may cost less than nothing, a share may not.
+    let share = matches!(instrument.venue(), "SH" | "SZ" | "BJ");
+    let price = |place: usize| if share { from_0(place) } else { value(place) };
     let levels = |start: usize| -> Result<[f64; LEVELS], Wrong> {
         let mut levels = [0.0; LEVELS];
         for (slot, place) in levels.iter_mut().zip(start..) {
-            *slot = value(place)?;
+            *slot = if start == SIDES[0] || start == SIDES[2] { price(place) } else { from_0(place) }?;
         }
         Ok(levels)
     };
@@ -156,12 +164,12 @@ fn row(
         ts,
         sequence: 0,
         trading_day,
-        volume: value(3)?,
-        turnover: value(4)?,
-        open_interest: value(5)?,
-        last: value(6)?,
-        upper_limit: value(7)?,
-        lower_limit: value(8)?,
+        volume: from_0(3)?,
+        turnover: price(4)?,
+        open_interest: from_0(5)?,
+        last: price(6)?,
+        upper_limit: price(7)?,
+        lower_limit: price(8)?,
         bid_prices: bid_prices?,
         bid_volumes: bid_volumes?,
         ask_prices: ask_prices?,
@@ -239,11 +247,25 @@ mod tests {
         assert_eq!(parsed.ticks.len() + fields.len(), 6, "{fields:?}");
         assert!(
             fields.contains(&(3, "datetime"))
-                && fields.contains(&(5, "row"))
+                && fields.contains(&(5, "volume"))
                 && fields.contains(&(6, "last_price"))
         );
         assert!(fields.contains(&(7, "datetime")), "a Saturday is no trading day");
         assert_eq!(parsed.ticks[0].0.as_str(), "600000.SH");
+    }
+
+    #[test]
+    fn a_share_costs_no_less_than_nothing_and_a_spread_may() {
+        let parsed = read(
+            "1,600000,SSE,2024-01-02 09:31:00,x,10,400,0,-8.1,9,7,8.1,8,8.2,8.3,5,6,7,0\n\
+             2,600000,SSE,2024-01-02 09:31:00,x,10,400,0,8.1,9,7,-8.1,8,8.2,8.3,5,6,7,0\n\
+             3,600000,SSE,2024-01-02 09:31:00,x,10,400,0,8.1,9,7,8.1,8,8.2,8.3,-5,6,7,0\n\
+             4,rb2410,SHFE,2024-03-01 21:05:00,x,10,400,0,-8.1,9,7,-8.2,-9,-8.1,-8,5,6,7,0\n",
+        );
+        let fields: Vec<(u64, &str)> =
+            parsed.rejected.iter().map(|row| (row.line, row.field.as_str())).collect();
+        assert_eq!(fields, [(2, "last_price"), (3, "bid_price_1"), (4, "bid_volume_1")]);
+        assert_eq!(parsed.ticks[0].1.bid_prices[..2], [-8.2, -9.0]);
     }
 
     proptest! {
