@@ -74,7 +74,7 @@ mod view;
 pub use backup::{
     BackupError, BackupFile, BackupInfo, BackupManifest, BackupOptions, BackupReport, BackupRepository,
     BackupTest, DatasetChange, FileKind, FormerState, PruneReport, Pruned, RepositoryInfo, RestoreOptions,
-    RestorePlan, RestoreReport, Retention, TestOutcome, TestedBackup, UndoPlan,
+    RestorePlan, RestoreReport, Retention, TestOutcome, TestedBackup, UndoPlan, former_states,
 };
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};

@@ -103,17 +103,29 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// Why a store of a format is not opened; `None` where it is.
+pub(crate) const fn format_error(found: u32) -> Option<OpenError> {
+    match found {
+        STORE_FORMAT.. if found > STORE_FORMAT => Some(OpenError::Newer { found, known: STORE_FORMAT }),
+        0..OLDEST_STORE_FORMAT => Some(OpenError::Older { found, oldest: OLDEST_STORE_FORMAT }),
+        _ => None,
+    }
+}
+
 impl Store {
     /// Makes a store in a folder that is empty or does not exist, and opens it.
     ///
     /// # Errors
-    /// `NotEmpty`, `Io`.
+    /// `NotEmpty`, `DatabaseMissing` where files of a store are there, `Io`.
     pub fn create(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         refuse_shared(dir, &options)?;
         fs::create_dir_all(dir).map_err(io)?;
         if !folder::is_unmade(dir).map_err(io)? {
-            return Err(OpenError::NotEmpty { path: dir.to_owned() });
+            let lost = folder::database(dir)
+                .err()
+                .filter(|error| matches!(error, OpenError::DatabaseMissing { .. }));
+            return Err(lost.unwrap_or_else(|| OpenError::NotEmpty { path: dir.to_owned() }));
         }
         folder::make(dir).map_err(io)?;
         // The database gets its name when it is whole, so that a store is there or is not.
@@ -156,11 +168,8 @@ impl Store {
     pub(crate) fn begin(hot: Hot, dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let damaged = |error| read_failure(dir, error);
         let identity = prepare(&hot, &options).map_err(damaged)?;
-        if identity.format > STORE_FORMAT {
-            return Err(OpenError::Newer { found: identity.format, known: STORE_FORMAT });
-        }
-        if identity.format < OLDEST_STORE_FORMAT {
-            return Err(OpenError::Older { found: identity.format, oldest: OLDEST_STORE_FORMAT });
+        if let Some(error) = format_error(identity.format) {
+            return Err(error);
         }
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         folder::make(dir).map_err(io)?;

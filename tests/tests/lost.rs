@@ -111,7 +111,7 @@ fn an_undo_is_told_before_it_takes_commits_away_and_former_states_are_counted() 
     place.close();
     let (folder, backups) = (place.folder(), place.backups());
     let was = place.model.lsn;
-    let plan_undo = |verify| backups.plan_undo(&folder, options(&place.clock), verify, &mut |_, _| {});
+    let plan_undo = |verify| backups.plan_undo(&folder, None, options(&place.clock), verify, &mut |_, _| {});
     let nothing = plan_undo(true);
     assert!(matches!(nothing, Err(BackupError::NothingToUndo { .. })), "{nothing:?}");
     let done = backups.restore(&backup.name, &folder, FORCE, turn(&place.clock, 0), &mut |_, _| {}).unwrap();

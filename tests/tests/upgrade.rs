@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barkeeper::{BackupRepository, OpenError, RestoreOptions, Store, TestOutcome};
+use barkeeper::{
+    BackupError, BackupOptions, BackupRepository, OpenError, RestoreOptions, Store, TestOutcome,
+};
 use barkeeper_records::{Batch, Clock as _, Operation, PositionKey};
 use barkeeper_storage::{IdentityV1, OLDEST_STORE_FORMAT, STORE_FORMAT, StoredRow};
 use barkeeper_tests::fixture::{self, COMMAND};
@@ -80,6 +82,28 @@ fn refused(dir: &Path) -> OpenError {
     assert!(fixture::tables(dir) == tables, "the database was changed");
     assert_eq!(content(dir), files);
     first
+}
+
+#[test]
+fn an_undo_puts_no_store_back_that_would_not_open() {
+    let (dir, clock) = (store_of_format(STORE_FORMAT), clock());
+    let (folder, backups) = (dir.path(), BackupRepository::at(&dir.path().join("backups")));
+    let store = Store::open(folder, options(&clock)).unwrap();
+    store.back_up(&backups, &BackupOptions::default(), &mut |_, _| {}).unwrap();
+    store.close().unwrap();
+    set_format(folder, OLDEST_STORE_FORMAT - 1);
+    let now = clock.now();
+    backups.restore("latest", folder, RestoreOptions { force: true }, now, &mut |_, _| {}).unwrap();
+    let tables = fixture::tables(folder);
+    let plan = backups.plan_undo(folder, None, options(&clock), true, &mut |_, _| {});
+    for refused in [plan.map(drop), backups.undo_restore(folder, now).map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(matches!(&error, BackupError::FormerFormat { .. }), "{error:?}");
+        assert!(error.to_string().contains("is not put back: the store has format"), "{error}");
+    }
+    assert!(fixture::tables(folder) == tables && !folder.join("restoring").exists());
+    let store = Store::open(folder, options(&clock)).unwrap();
+    assert_eq!(store.position(&key()).unwrap().unwrap().held_days, Some(1));
 }
 
 #[test]

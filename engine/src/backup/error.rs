@@ -88,6 +88,22 @@ pub enum BackupError {
         /// Where what was there is kept.
         path: PathBuf,
     },
+    /// No restore has left a former state of that name.
+    #[error("there is no former state '{name}' in {}", path.display())]
+    NoFormerState {
+        /// What was asked for.
+        name: String,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A former state that this program would not open: putting it back would leave no store to work with.
+    #[error("the former state in {} is not put back: {source}", path.display())]
+    FormerFormat {
+        /// Where it is kept.
+        path: PathBuf,
+        /// Why it would not be opened.
+        source: Box<OpenError>,
+    },
     /// Less space is free than will be needed.
     #[error("{}: {needed} bytes are needed, {free} are free", path.display())]
     NoSpace {

@@ -17,6 +17,8 @@ use crate::trash::TrashReport;
 /// A state that a restore has kept aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FormerState {
+    /// By what an undo names it: `before-restore-0001`.
+    pub name: String,
     /// Its folder.
     pub path: PathBuf,
     /// Length of its files.
@@ -27,11 +29,15 @@ pub struct FormerState {
     pub undoable: bool,
 }
 
-/// The former states in a folder, oldest first.
-pub(crate) fn former_states(dir: &Path) -> Result<Vec<FormerState>, BackupError> {
+/// The former states in a store's folder, oldest first. The store need not be open, nor whole.
+///
+/// # Errors
+/// `Io`.
+pub fn former_states(dir: &Path) -> Result<Vec<FormerState>, BackupError> {
     let mut found = Vec::new();
-    for (_, path) in SafetyCopy::all(dir)? {
-        let mut state = FormerState { bytes: 0, own_bytes: 0, undoable: path.join(DATABASE).is_file(), path };
+    for (number, path) in SafetyCopy::all(dir)? {
+        let (name, undoable) = (SafetyCopy::name(number), path.join(DATABASE).is_file());
+        let mut state = FormerState { name, bytes: 0, own_bytes: 0, undoable, path };
         for file in files_below(&state.path)? {
             let length = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
             let relative = file.strip_prefix(&state.path).unwrap_or(&file);

@@ -15,6 +15,7 @@ use crate::backup::error::{BackupError, redb_at};
 use crate::error::{OpenError, ReadError, ReadResult, missing, read_error};
 use crate::folder::{self, BARS, DATABASE, MARKET_TRADES, OWNER, SUMS, TICKS};
 use crate::hot::open_error;
+use crate::store::format_error;
 use crate::tables::{HEAD, IDENTITY, Tab};
 
 /// LSNs of a new incarnation begin behind the next multiple of this: above everything that the former one
@@ -139,6 +140,19 @@ pub(crate) fn standing(dir: &Path, file: &Path) -> Result<Option<Known>, BackupE
         Ok(Err(error @ OpenError::InUse { .. })) => Err(error.into()),
         Ok(Err(_)) | Err(_) => Ok(None),
     }
+}
+
+/// Why this program would not open a database for its format; `None` where it would, or where the database does
+/// not tell.
+pub(crate) fn refused_format(file: &Path) -> Option<OpenError> {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let db = Database::open(file).ok()?;
+        let txn = db.begin_read().ok()?;
+        let meta = txn.open_table(Tab::Meta.definition()).ok()?;
+        let bytes = meta.get(IDENTITY).ok()??.value().to_vec();
+        Some(IdentityV1::from_bytes(IDENTITY, &bytes).ok()?.format)
+    }));
+    format_error(read.ok()??)
 }
 
 fn read_standing(db: &Database) -> ReadResult<Known> {

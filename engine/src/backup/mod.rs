@@ -18,7 +18,7 @@ mod test;
 
 pub use create::{BackupOptions, BackupReport};
 pub use error::BackupError;
-pub use former::FormerState;
+pub use former::{FormerState, former_states};
 pub use list::{BackupInfo, RepositoryInfo};
 pub use manifest::{BackupFile, BackupManifest, FileKind};
 pub use plan::{DatasetChange, RestorePlan, UndoPlan};

@@ -9,11 +9,12 @@ use barkeeper_storage::{Dataset, remove_folder};
 use serde::Serialize;
 
 use crate::backup::error::{BackupError, at};
+use crate::backup::incarnation::refused_format;
 use crate::backup::repository::{BackupRepository, copy_hashed, need_space};
 use crate::backup::restore::{files_below, make_parent, make_ready};
-use crate::backup::swap::{RESTORING, SafetyCopy};
+use crate::backup::swap::{KEPT, RESTORING, SafetyCopy};
 use crate::error::{MaintenanceError, OpenError, ReadResult};
-use crate::folder::DATABASE;
+use crate::folder::{self, DATABASE};
 use crate::options::StoreOptions;
 use crate::report::Finding;
 use crate::store::Store;
@@ -212,29 +213,33 @@ impl BackupRepository {
         })
     }
 
-    /// What [`BackupRepository::undo_restore`] would change, without changing anything. The former state is
+    /// What [`BackupRepository::undo_restore_to`] would change, without changing anything. The former state is
     /// copied beside and opened there, which takes as much space as its database; with `verify` it is read
     /// whole.
     ///
     /// # Errors
-    /// `NothingToUndo`, `NoFormerDatabase`; `Open` where another process has the store; `NoSpace`, `Io`.
+    /// `NothingToUndo`, `NoFormerState`, `NoFormerDatabase`, `FormerFormat`; `Open` where another process has the
+    /// store; `NoSpace`, `Io`.
     pub fn plan_undo(
         &self,
         folder: &Path,
+        former: Option<&str>,
         options: StoreOptions,
         verify: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<UndoPlan, BackupError> {
-        let former = SafetyCopy::last(folder)?;
-        if !former.join(DATABASE).is_file() {
-            return Err(BackupError::NoFormerDatabase { path: former });
-        }
+        let former = SafetyCopy::undoable(folder, former)?;
         let now = Held::look(folder, options.clone())?;
         let building = folder.join(RESTORING);
-        let looked = build_former(&former, &building).and_then(|()| {
+        let looked = build_former(&former, folder, &building).and_then(|()| {
+            if let Some(error) = refused_format(&building.join(DATABASE)) {
+                return Err(BackupError::FormerFormat { path: former.clone(), source: Box::new(error) });
+            }
             let alone = StoreOptions { background: false, ..options.clone() };
             let read = verify.then(|| Store::verify(&building, alone, progress));
-            let findings = read.and_then(Result::ok).map(|report| report.findings).unwrap_or_default();
+            let mut findings = read.and_then(Result::ok).map(|report| report.findings).unwrap_or_default();
+            // Segments of the present store, which the former one does not name.
+            findings.retain(|finding| finding.damage || !finding.place.ends_with(".parquet"));
             Ok((findings, Held::look(&building, options)?))
         });
         drop(remove_folder(&building));
@@ -255,13 +260,22 @@ impl BackupRepository {
     }
 }
 
-/// Puts a former state together where it may be written to.
-fn build_former(former: &Path, building: &Path) -> Result<(), BackupError> {
+/// Puts a former state together where it may be written to, as an undo would leave it: segments that it has lost,
+/// and that the present store has, stay where they are.
+fn build_former(former: &Path, folder: &Path, building: &Path) -> Result<(), BackupError> {
     make_ready(building)?;
-    for file in files_below(former)? {
-        let to = building.join(file.strip_prefix(former).unwrap_or(&file));
+    let mut files: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for part in KEPT {
+        let part = folder.join(part);
+        let present = folder::segment_files(&part).map_err(at(&part))?.into_iter();
+        files.extend(present.map(|(file, _)| (file.strip_prefix(folder).unwrap_or(&file).to_owned(), file)));
+    }
+    let kept = files_below(former)?.into_iter();
+    files.extend(kept.map(|file| (file.strip_prefix(former).unwrap_or(&file).to_owned(), file)));
+    for (relative, file) in files {
+        let to = building.join(&relative);
         make_parent(&to)?;
-        if file == former.join(DATABASE) || fs::hard_link(&file, &to).is_err() {
+        if relative == Path::new(DATABASE) || fs::hard_link(&file, &to).is_err() {
             need_space(building, fs::metadata(&file).map_err(at(&file))?.len())?;
             copy_hashed(&file, &to, &mut |_| {})?;
         }

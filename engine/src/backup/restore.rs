@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::backup::database::check;
 use crate::backup::error::{BackupError, at};
-use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted};
+use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted, refused_format};
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
 use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
@@ -164,12 +164,24 @@ impl BackupRepository {
     /// it replaces now: undone twice, everything is as it was. Answers where that is kept.
     ///
     /// # Errors
-    /// `NothingToUndo`, `NoFormerDatabase`; `Open` where another process has the store; `NoSpace`, `Io`.
+    /// `NothingToUndo`, `NoFormerDatabase`, `FormerFormat`; `Open` where another process has the store; `NoSpace`,
+    /// `Io`.
     pub fn undo_restore(&self, folder: &Path, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
-        let former = SafetyCopy::last(folder)?;
-        if !former.join(DATABASE).is_file() {
-            return Err(BackupError::NoFormerDatabase { path: former });
-        }
+        self.undo_restore_to(folder, None, now)
+    }
+
+    /// The same, to a former state that is named (`before-restore-0001`, or its number), which may be older than the
+    /// last one.
+    ///
+    /// # Errors
+    /// As [`BackupRepository::undo_restore`]; `NoFormerState`.
+    pub fn undo_restore_to(
+        &self,
+        folder: &Path,
+        former: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<PathBuf>, BackupError> {
+        let former = SafetyCopy::undoable(folder, former)?;
         let swap = Swap::begin(folder)?;
         let building = folder.join(RESTORING);
         make_ready(&building)?;
@@ -185,6 +197,10 @@ impl BackupRepository {
             if is_database || fs::hard_link(&file, &to).is_err() {
                 copy_hashed(&file, &to, &mut |_| {})?;
             }
+        }
+        if let Some(error) = refused_format(&building.join(DATABASE)) {
+            remove_folder(&building).map_err(at(&building))?;
+            return Err(BackupError::FormerFormat { path: former, source: Box::new(error) });
         }
         sync_folders(&building)?;
         self.step("the former state is there")?;

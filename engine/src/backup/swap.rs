@@ -26,12 +26,17 @@ const BEFORE: &str = "before";
 const SAFETY_COPY: &str = "before-restore-";
 
 /// Folders of a store that are kept aside by the segments in them.
-const KEPT: [&str; 4] = [BARS, "ticks", "market_trades", STAGING];
+pub(crate) const KEPT: [&str; 4] = [BARS, "ticks", "market_trades", STAGING];
 
 /// The names of former states in a store's folder: `before-restore-0001-20261121T003235Z`.
 pub(crate) struct SafetyCopy;
 
 impl SafetyCopy {
+    /// Its name without the time.
+    pub(crate) fn name(number: u64) -> String {
+        format!("{SAFETY_COPY}{number:04}")
+    }
+
     pub(crate) fn all(dir: &Path) -> Result<Vec<(u64, PathBuf)>, BackupError> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir).map_err(at(dir))? {
@@ -45,16 +50,32 @@ impl SafetyCopy {
         Ok(found)
     }
 
-    /// The newest one, by its number.
-    pub(crate) fn last(dir: &Path) -> Result<PathBuf, BackupError> {
-        let last = Self::all(dir)?.pop();
-        last.map(|(_, path)| path).ok_or_else(|| BackupError::NothingToUndo { path: dir.to_owned() })
+    /// One that has a database: the newest one by its number, or the one that is named: `before-restore-0001`, its
+    /// whole name, or its number.
+    pub(crate) fn undoable(dir: &Path, name: Option<&str>) -> Result<PathBuf, BackupError> {
+        let mut all = Self::all(dir)?;
+        let found = match name {
+            None => all.pop().ok_or_else(|| BackupError::NothingToUndo { path: dir.to_owned() })?,
+            Some(name) => {
+                let is = |(number, path): &(u64, PathBuf)| {
+                    name == Self::name(*number)
+                        || name.parse() == Ok(*number)
+                        || path.file_name() == Some(name.as_ref())
+                };
+                let none = || BackupError::NoFormerState { name: name.to_owned(), path: dir.to_owned() };
+                all.into_iter().find(is).ok_or_else(none)?
+            }
+        };
+        if !found.1.join(DATABASE).is_file() {
+            return Err(BackupError::NoFormerDatabase { path: found.1 });
+        }
+        Ok(found.1)
     }
 
     /// The place of the next one.
     pub(crate) fn next(dir: &Path, now: Timestamp) -> Result<PathBuf, BackupError> {
         let number = Self::all(dir)?.last().map_or(0, |(number, _)| *number) + 1;
-        Ok(dir.join(format!("{SAFETY_COPY}{number:04}-{}", stamp(now))))
+        Ok(dir.join(format!("{}-{}", Self::name(number), stamp(now))))
     }
 }
 

@@ -65,7 +65,6 @@ impl Source for BinanceKline {
 struct Archive {
     instrument: InstrumentId,
     interval: Interval,
-    span: Span,
 }
 
 impl Archive {
@@ -73,11 +72,11 @@ impl Archive {
     fn of(name: &str) -> Option<Self> {
         let parts: Vec<&str> = stem(name, "csv")?.split('-').collect();
         let [symbol, interval, date @ ..] = parts.as_slice() else { return None };
-        let span = Span::of(date)?;
+        Span::of(date)?;
         // The interface of the exchange writes a month as 1M, its archives as 1mo.
         let interval = if *interval == "1M" { "1mo" } else { interval };
         let instrument = InstrumentId::parse(&format!("{symbol}.BINANCE")).ok()?;
-        Some(Self { instrument, interval: interval.parse().ok()?, span })
+        Some(Self { instrument, interval: interval.parse().ok()? })
     }
 }
 
@@ -104,7 +103,6 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     let mut traded = Vec::new();
     let mut off = OffRows::default();
     let mut notes = Vec::new();
-    let mut span = archive.map(|named| named.span);
     let mut first = true;
     while let Some((line, record)) = sheet.next()? {
         if std::mem::take(&mut first) {
@@ -123,9 +121,6 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         match Row::read(line, record, interval) {
             Ok(row) => {
                 off.of += 1;
-                if let Some(span) = &mut span {
-                    span.see(line, row.bar.trading_day);
-                }
                 if let Some(wrong) = row.off(interval) {
                     off.add(|| wrong);
                 }
@@ -142,7 +137,6 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     let subject = Subject { file: file.name, kind: SecurityKind::Pair, adjustment: AdjustmentTag::Raw };
     let (unit, found) = verify(subject, Claim::Declared(VolumeUnit::Base), &traded)?;
     notes.extend(found);
-    notes.extend(span.and_then(|span| span.note()));
 
     let (run, rejected) = gathered.finish()?;
     let label = if interval.is_daily_or_longer() { BarLabel::Day } else { BarLabel::Start };

@@ -98,7 +98,8 @@ impl Context {
                 said.push_str(&cause);
             }
         }
-        if let Some(hint) = crate::failure::hint(error, self.store.as_deref()) {
+        if let Some(hint) = crate::failure::hint(error, self.store.as_deref(), self.folder().ok().as_deref())
+        {
             to_stderr(format_args!("{} {hint}\n", self.marked("36", "hint:")));
         }
     }

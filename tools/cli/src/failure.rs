@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
-use barkeeper::{BackupError, CommitError, MaintenanceError, OpenError, ReadError};
+use barkeeper::{BackupError, CommitError, MaintenanceError, OpenError, ReadError, Store};
 use barkeeper_host::{BackupFailure, ConfigError, ImportError, StartError, SyncError, WalkError};
 
 use crate::exit::Exit;
@@ -140,6 +140,7 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::NoRepository { .. }
         | BackupError::NoBackup { .. }
         | BackupError::NothingToUndo { .. }
+        | BackupError::NoFormerState { .. }
         | BackupError::NoFormerDatabase { .. } => Exit::NotFound,
         BackupError::Busy { .. } => Exit::InUse,
         BackupError::Open(error) => of_open(error),
@@ -186,7 +187,8 @@ fn of_io(error: &io::Error) -> Option<Exit> {
 }
 
 /// What may help, with a command that works.
-pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String> {
+/// `store` is the folder as the command line names it, `folder` the one that is meant.
+pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>, folder: Option<&Path>) -> Option<String> {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     if let Some(hint) = failure.and_then(|failure| failure.hint.clone()) {
         return Some(hint);
@@ -201,6 +203,13 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
         Some(BackupFailure::Backup(error)) => Some(error),
         _ => cause.downcast_ref::<BackupError>(),
     });
+    let lost =
+        folder.filter(|folder| matches!(Store::locate(folder), Err(OpenError::DatabaseMissing { .. })));
+    if let (Some(BackupError::NoRepository { .. } | BackupError::NoFormerDatabase { .. }), Some(folder)) =
+        (backup, lost)
+    {
+        return Some(barkeeper_host::way_back(folder, &with_store));
+    }
     if let Some(hint) = backup.and_then(|error| backup_hint(error, &with_store)) {
         return Some(hint);
     }
@@ -215,20 +224,16 @@ pub(crate) fn hint(error: &anyhow::Error, store: Option<&Path>) -> Option<String
                 .to_owned(),
         );
     }
+    let back = || folder.map(|folder| barkeeper_host::way_back(folder, &with_store)).unwrap_or_default();
     let text = match exit(error) {
         Exit::NotFound if matches!(start, Some(StartError::Store(_))) => {
             format!("`barkeeper init{with_store}` makes a store there")
         }
         Exit::InUse => "close the other program, or wait until it is done".to_owned(),
-        Exit::Damaged if is_missing(error) => {
-            format!(
-                "`barkeeper backup restore latest --dry-run{with_store}` shows what a backup would bring back"
-            )
+        Exit::Damaged if is_missing(error) => back(),
+        Exit::Damaged => {
+            format!("nothing was changed; `barkeeper verify{with_store}` lists what is damaged; {}", back())
         }
-        Exit::Damaged => format!(
-            "nothing was changed; `barkeeper verify{with_store}` lists what is damaged, `barkeeper backup restore \
-             latest --dry-run{with_store}` shows what a backup would bring back"
-        ),
         Exit::Down => {
             "run the command again: the store is opened anew and says what was committed".to_owned()
         }
@@ -259,9 +264,9 @@ fn backup_hint(error: &BackupError, with_store: &str) -> Option<String> {
         }
         BackupError::Busy { .. } => "wait until the other one is done".to_owned(),
         BackupError::NothingToUndo { .. } => "there is nothing to put back".to_owned(),
-        BackupError::NoFormerDatabase { .. } => format!(
-            "what was there is kept in that folder; `barkeeper backup list{with_store}` shows what else can be gone back to"
-        ),
+        BackupError::NoFormerDatabase { .. } | BackupError::NoFormerState { .. } => {
+            format!("`barkeeper backup list{with_store}` shows what can be gone back to")
+        }
         BackupError::Missing { .. } | BackupError::Damaged { .. } => format!(
             "nothing was changed; `barkeeper backup list{with_store}` shows the other backups, `barkeeper verify{with_store}` reads the store"
         ),

@@ -142,3 +142,96 @@ fn what_only_the_target_has_after_a_restore_is_pointed_to() {
     fs::remove_file(place.store().join("store.redb")).unwrap();
     assert_eq!(place.run("sync status").code, 7);
 }
+
+#[test]
+fn a_lost_store_is_named_by_every_command_and_the_hint_names_what_works() {
+    let place = Place::with_store();
+    place.done("seal");
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    let settings = fs::read_to_string(place.store().join("barkeeper.toml")).unwrap();
+    for arguments in ["init", "stats", "sync add replica --sqlite replica.sqlite"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 7, "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("store.redb is missing"), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("there is no backup in store/backups"), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("--from DIR"), "{arguments}: {ran:?}");
+    }
+    for arguments in ["backup list", "backup verify"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 3, "{arguments}: {ran:?}");
+        assert!(
+            ran.stderr.contains("there is no backup in store/backups: if there are some"),
+            "{arguments}: {ran:?}"
+        );
+        assert!(!ran.stderr.contains("backup create"), "{arguments}: {ran:?}");
+    }
+    assert_eq!(fs::read_to_string(place.store().join("barkeeper.toml")).unwrap(), settings);
+    // With a backup, that is the way back.
+    let place = backed_up();
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    for arguments in ["backup list", "backup verify"] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("store.redb is missing"), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains("barkeeper backup restore latest --dry-run"), "{arguments}: {ran:?}");
+    }
+    let init = place.run("init");
+    assert!(init.code == 7 && init.stderr.contains("backup restore latest --dry-run"), "{init:?}");
+}
+
+#[test]
+fn an_undo_tells_again_what_damage_it_brings_back() {
+    let place = backed_up();
+    let segment = place.segments().remove(0);
+    let sound = fs::read(&segment).unwrap();
+    let mut bytes = sound.clone();
+    bytes[40] ^= 1;
+    // A file of its own: the backup may share the former one's bytes.
+    fs::remove_file(&segment).unwrap();
+    fs::write(&segment, bytes).unwrap();
+    place.done("backup restore latest --force");
+    for more in [" --dry-run", ""] {
+        let ran = place.run(&format!("backup restore --undo{more}"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("warning: what would come back does not verify"), "{more}: {ran:?}");
+    }
+    assert_eq!(place.run("verify").code, 7);
+}
+
+#[test]
+fn an_undo_does_not_warn_of_files_that_stay() {
+    let place = backed_up();
+    fs::remove_file(place.segments().remove(0)).unwrap();
+    assert_eq!(place.run("verify").code, 7);
+    place.done("backup restore latest --force");
+    for more in [" --dry-run", ""] {
+        let ran = place.run(&format!("backup restore --undo{more}"));
+        assert!(ran.code == 0 && !ran.stderr.contains("warning"), "{more}: {ran:?}");
+    }
+    place.done("verify");
+}
+
+#[test]
+fn an_older_former_state_can_be_gone_back_to() {
+    let place = backed_up();
+    place.done("positions set 000001.SZ --quantity 100 --cost 6.30 --opened-on 2023-08-11 --account desk");
+    place.done("backup restore latest --force");
+    assert_eq!(place.run("positions get 000001.SZ --account desk").code, 3);
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    let restored = place.run("backup restore latest --force");
+    assert!(restored.stderr.contains("barkeeper backup restore --undo before-restore-0001"), "{restored:?}");
+    let last = place.run("backup restore --undo");
+    assert!(last.code == 3 && last.stderr.contains("backup list"), "{last:?}");
+    let listed = place.run("backup list");
+    assert!(
+        listed.stderr.contains("--undo before-restore-0001") && !listed.stderr.contains("0002"),
+        "{listed:?}"
+    );
+    let none = place.run("backup restore --undo before-restore-0009");
+    assert!(none.code == 3 && none.stderr.contains("no former state 'before-restore-0009'"), "{none:?}");
+    let plan = place.run("backup restore --undo before-restore-0001 --dry-run --format csv");
+    assert!(plan.stdout.contains("positions,0,1,false"), "{plan:?}");
+    place.done("backup restore --undo before-restore-0001");
+    assert_eq!(place.json("positions get 000001.SZ --account desk")["quantity"], 100);
+    place.done("verify");
+}

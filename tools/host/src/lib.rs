@@ -12,6 +12,7 @@ mod open;
 mod open_days;
 mod replace;
 mod sync;
+mod way_back;
 
 pub use backup::{
     BackupFailure, BackupSettings, Restored, ScheduledBackup, backup_options, restore_backup,
@@ -30,3 +31,4 @@ pub use import::{
 pub use note::{NotedError, StatusNote, state_name};
 pub use open::{InitSettings, Opened, StartError, create, open, open_watched, store_options};
 pub use sync::{SyncError, SyncProgress, Target, forget_target};
+pub use way_back::way_back;

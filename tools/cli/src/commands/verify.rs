@@ -63,10 +63,8 @@ fn print(report: &VerifyReport, context: &Context, out: Out<'_>) -> anyhow::Resu
         context.say("Everything that is stored was read, and all of it fits.");
     } else {
         context.warn(counted(report.findings.len(), "finding"));
-        context.say(format_args!(
-            "hint: `barkeeper backup restore latest --dry-run{}` shows what a backup would bring back",
-            context.with_store()
-        ));
+        let back = barkeeper_host::way_back(&context.folder()?, &context.with_store());
+        context.say(format_args!("hint: {back}"));
     }
     Ok(())
 }

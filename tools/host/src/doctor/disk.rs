@@ -39,6 +39,9 @@ pub(super) fn folder(folder: &Path, with_store: &str) -> Check {
 
 pub(super) fn place(settings: &DoctorSettings, config: Option<&Config>) -> Check {
     const NAME: &str = "place";
+    if !settings.folder.is_dir() {
+        return Check::skipped(NAME, "there is no folder");
+    }
     match barkeeper::shared_folder(&settings.folder, &settings.cloud_folders) {
         None => Check::ok(NAME, "a local folder"),
         Some(why) => {

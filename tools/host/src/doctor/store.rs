@@ -129,10 +129,7 @@ fn former(store: &Store, settings: &DoctorSettings) -> Check {
 }
 
 fn restore_hint(settings: &DoctorSettings) -> String {
-    format!(
-        "barkeeper backup restore latest --dry-run{} shows what a backup would bring back",
-        settings.with_store
-    )
+    crate::way_back(&settings.folder, &settings.with_store).replace('`', "")
 }
 
 fn unopened(error: OpenError, settings: &DoctorSettings) -> Looked {

@@ -1,10 +1,11 @@
 //! `barkeeper backup list`: every backup, what it costs, how its last test went.
 
+use barkeeper::former_states;
 use clap::Args;
 
-use super::{From, tested, time};
+use super::{From, tested, time, warn_of_loss};
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, shown};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format, Rows};
 
@@ -44,9 +45,19 @@ impl List {
         for one in all.iter().filter(|one| one.damaged.is_some()) {
             context.warn(one.damaged.as_deref().unwrap_or_default());
         }
-        if all.is_empty() {
+        let folder = context.folder()?;
+        if all.is_empty() && folder.join("store.redb").is_file() {
             context.say("There are no backups yet; `barkeeper backup create` makes one.");
         }
+        for state in former_states(&folder).unwrap_or_default().iter().filter(|state| state.undoable) {
+            context.say(format_args!(
+                "A restore has kept {}: `barkeeper backup restore --undo {}{}` goes back to it.",
+                shown(&state.path),
+                state.name,
+                context.with_store()
+            ));
+        }
+        warn_of_loss(context)?;
         Ok(Exit::Done)
     }
 }

@@ -9,7 +9,7 @@ mod verify;
 
 use std::path::PathBuf;
 
-use barkeeper::{BackupRepository, BackupTest, TestOutcome};
+use barkeeper::{BackupRepository, BackupTest, OpenError, Store, TestOutcome};
 use barkeeper_host::Config;
 use barkeeper_records::Timestamp;
 use clap::{Args, Subcommand};
@@ -63,6 +63,16 @@ impl From {
         };
         Ok((config.backup.repository(&folder, self.from.as_deref()), config))
     }
+}
+
+/// Says that the database is lost, where it is: its backups can be looked at all the same.
+fn warn_of_loss(context: &Context) -> anyhow::Result<()> {
+    let folder = context.folder()?;
+    if let Err(error @ OpenError::DatabaseMissing { .. }) = Store::locate(&folder) {
+        context.warn(&error);
+        context.say(format_args!("hint: {}", barkeeper_host::way_back(&folder, &context.with_store())));
+    }
+    Ok(())
 }
 
 /// An instant to the second: people read it.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use barkeeper::{BackupRepository, DatasetChange, Finding, RestoreOptions, RestorePlan, UndoPlan};
+use barkeeper::{
+    BackupRepository, DatasetChange, Finding, RestoreOptions, RestorePlan, UndoPlan, former_states,
+};
 use barkeeper_host::{Config, Restored, SystemClock, restore_backup, store_options};
 use barkeeper_records::Clock as _;
 use barkeeper_sync::Mode;
@@ -23,7 +25,7 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Restore {
-    /// Which: a name, a number, or latest
+    /// Which: a name, a number, or latest; with --undo a former state, such as before-restore-0001
     #[arg(required_unless_present = "undo")]
     backup: Option<String>,
     #[command(flatten)]
@@ -37,8 +39,9 @@ pub(crate) struct Restore {
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,
-    /// Put back what the last restore has replaced; asks where commits were made since
-    #[arg(long, conflicts_with_all = ["backup", "force"])]
+    /// Put back what the last restore has replaced, or the former state that is named; asks where commits were made
+    /// since
+    #[arg(long, conflicts_with = "force")]
     undo: bool,
     /// Do not ask
     #[arg(long, requires = "undo")]
@@ -90,12 +93,14 @@ impl Restore {
     ) -> anyhow::Result<Exit> {
         let bar = Progress::new(context, "parts");
         let options = store_options(config, PROGRAM);
-        let plan = repository.plan_undo(into, options, self.dry_run, &mut |at, all| bar.set(at, all))?;
+        let former = self.backup.as_deref();
+        let plan = repository.plan_undo(into, former, options, true, &mut |at, all| bar.set(at, all))?;
         drop(bar);
         if self.dry_run {
             print_undo(&plan, context, out)?;
             return Ok(Exit::Done);
         }
+        warn_of_undo(&plan, context);
         if plan.commits != Some(0) {
             let lost = plan.commits.map_or_else(
                 || "What was committed since the restore".to_owned(),
@@ -106,7 +111,7 @@ impl Restore {
                 return Ok(Exit::Findings);
             }
         }
-        let kept = repository.undo_restore(into, SystemClock.now())?;
+        let kept = repository.undo_restore_to(into, former, SystemClock.now())?;
         let kept_cell = Cell::maybe(kept.as_ref(), |kept| Cell::text(kept.display()));
         let count = |lsn: Option<barkeeper_records::Lsn>| Cell::maybe(lsn, |lsn| Cell::Count(lsn.0));
         let record = vec![
@@ -116,7 +121,11 @@ impl Restore {
             ("former_state", kept_cell),
         ];
         output::record(out, context.format, &record)?;
-        context.say("The state before the last restore is back.");
+        context.say(if former.is_some() {
+            format!("{} is back.", shown(&plan.former))
+        } else {
+            "The state before the last restore is back.".to_owned()
+        });
         if config.targets.values().any(|target| target.mode != Mode::LocalOnly) {
             self.say_targets(context);
         }
@@ -183,6 +192,13 @@ impl Restore {
                     "There was no store.redb; the files that were there are kept in {} until {remove}.",
                     shown(kept)
                 ));
+                let states = kept.parent().and_then(|folder| former_states(folder).ok()).unwrap_or_default();
+                if let Some(state) = states.iter().rfind(|state| state.undoable) {
+                    context.say(format_args!(
+                        "An earlier former state goes back further: barkeeper backup restore --undo {}{to}",
+                        state.name
+                    ));
+                }
             }
         }
     }
@@ -231,6 +247,14 @@ fn warn_of(findings: &[Finding], what: &str, context: &Context) {
     }
 }
 
+fn warn_of_undo(plan: &UndoPlan, context: &Context) {
+    if let Some(why) = &plan.unreadable {
+        context.warn(format_args!("it cannot all be read: {why}"));
+    } else {
+        warn_of(&plan.findings, "what would come back", context);
+    }
+}
+
 fn push_changes(rows: &mut Rows, datasets: &[DatasetChange]) {
     for one in datasets {
         rows.push([
@@ -256,11 +280,7 @@ fn print_undo(plan: &UndoPlan, context: &Context, out: Out<'_>) -> anyhow::Resul
     ]);
     push_changes(&mut rows, &plan.datasets);
     output::rows(out, context.format, &rows)?;
-    if let Some(why) = &plan.unreadable {
-        context.warn(format_args!("it cannot all be read: {why}"));
-    } else {
-        warn_of(&plan.findings, "what would come back", context);
-    }
+    warn_of_undo(plan, context);
     if let Some(commits) = plan.commits {
         context
             .say(format_args!("{} made since the restore would be taken away.", counted(commits, "commit")));

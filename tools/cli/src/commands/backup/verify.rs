@@ -4,7 +4,7 @@ use barkeeper::TestOutcome;
 use barkeeper_host::store_options;
 use clap::Args;
 
-use super::{From, outcome};
+use super::{From, outcome, warn_of_loss};
 use crate::cli::Out;
 use crate::context::{Context, PROGRAM};
 use crate::exit::Exit;
@@ -63,6 +63,7 @@ impl Verify {
             }
             _ => context.warn("it could not be tried, which says nothing about the backup"),
         }
+        warn_of_loss(context)?;
         if !tested.remembered {
             context.warn("the outcome could not be written down in the folder of the backups");
         }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use barkeeper_host::{Config, ConfigFile, TargetConfig, TargetKind, TargetName};
+use barkeeper::Store;
+use barkeeper_host::{Config, ConfigFile, StartError, TargetConfig, TargetKind, TargetName};
 use barkeeper_sync::sqlite::SqliteConfig;
 use clap::Args;
 
 use super::mode::ModeName;
 use crate::cli::Out;
-use crate::context::{Context, not_found};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Cell};
 
@@ -28,9 +29,7 @@ pub(crate) struct Add {
 impl Add {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let folder = context.folder()?;
-        if !folder.is_dir() {
-            return Err(not_found(format!("there is no store in {}", folder.display())));
-        }
+        Store::locate(&folder).map_err(StartError::Store)?;
         let full = std::path::absolute(&self.sqlite)?;
         let store = std::path::absolute(&folder)?;
         let path = full.strip_prefix(&store).map_or(full.clone(), std::path::Path::to_owned);

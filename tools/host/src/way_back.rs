@@ -1,0 +1,34 @@
+//! What may be done about a store that is damaged or lost: the commands that can work here.
+
+use std::path::Path;
+
+use barkeeper::former_states;
+
+use crate::config::Config;
+
+/// One sentence for people about how what is damaged or lost comes back: by a backup where one can be read, else by
+/// a state that a restore has kept aside, else what is left to do. `with_store` is how commands name the store:
+/// nothing, or ` --store DIR`.
+pub fn way_back(folder: &Path, with_store: &str) -> String {
+    let restore = |what: &str| format!("`barkeeper backup restore {what}{with_store}`");
+    let repository = Config::load(folder).unwrap_or_default().backup.repository(folder, None);
+    let backups = repository.list().unwrap_or_default();
+    if let Some(good) = backups.iter().rfind(|backup| backup.damaged.is_none()) {
+        let newest = backups.last().is_some_and(|last| last.name == good.name);
+        let name = if newest { "latest" } else { good.name.as_str() };
+        return format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));
+    }
+    let none = format!("there is no backup in {}", repository.folder().display());
+    let states = former_states(folder).unwrap_or_default();
+    match states.iter().rfind(|state| state.undoable) {
+        Some(state) => {
+            let undo = restore(&format!("--undo {} --dry-run", state.name));
+            format!("{none}; {undo} shows what a state that a restore has kept would bring back")
+        }
+        None => format!(
+            "{none}: if there are some elsewhere, {} shows what they would bring back; else take what is here aside \
+             and import the files again into a new store",
+            restore("latest --dry-run --from DIR")
+        ),
+    }
+}
