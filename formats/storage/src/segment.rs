@@ -590,6 +590,59 @@ mod tests {
         }
     }
 
+    /// A series of a full page and one of two rows, of two prices: a dictionary of them is as long as the
+    /// last page, in another order.
+    fn two_pages(path: &Path) -> (SegmentEntry, SegmentIndexV1, Vec<VersionedBar>) {
+        let (entry, _) = written(&path.with_extension("other"));
+        let (interval, adjustment, version) = (Interval::DAY, AdjustmentTag::Raw, Some(Version::ZERO));
+        let kind = SegmentKind { axis: Axis::Instrument, interval, adjustment, version };
+        let bar = |number: u32| {
+            let day = TradingDay::from_days(19_724 + number.cast_signed()).unwrap();
+            let random = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()) & 1 == 1;
+            let high = number == 2_048 || (number < 2_048 && random);
+            let numbers = [if high { 2.5 } else { 1.5 }; 7];
+            VersionedBar { bar: Bar::from_numbers(day.label(), day, numbers), version: Version::ZERO }
+        };
+        let bars: Vec<VersionedBar> = (0..2_050).map(bar).collect();
+        let mut writer = SegmentWriter::create(path, kind).unwrap();
+        writer.push_series("000001.SZ".parse().unwrap(), bars.clone()).unwrap();
+        let written = writer.finish().unwrap();
+        let (first, last) = (written.first, written.last);
+        let (first_day, last_day) = (written.first_day, written.last_day);
+        let (rows, bytes, blake3) = (written.rows, written.bytes, written.blake3);
+        (SegmentEntry { rows, first, last, first_day, last_day, bytes, blake3, ..entry }, written.index, bars)
+    }
+
+    #[test]
+    fn a_page_that_is_not_what_its_index_says_is_damage_and_never_other_rows() {
+        const CLOSE: usize = 6;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let (entry, index, bars) = two_pages(&path);
+        assert!(index.pages() == 2 && index.offset(0, CLOSE).unwrap() > 0, "no dictionary");
+        let forged = |rows: [u64; 2], close: u64| {
+            let page = |row| Page { row, first: 0, last: i64::MAX };
+            let offsets = (0..2 * VERSION).map(|place| match (place / VERSION, place % VERSION) {
+                (1, CLOSE) => close,
+                (page, column) => index.offset(page, column).unwrap(),
+            });
+            let offsets: Vec<u32> = offsets.map(|offset| u32::try_from(offset).unwrap()).collect();
+            let forged = SegmentIndexV1::of(Vec::new(), Vec::new(), index.blocks().to_vec());
+            Segment::open(&path, entry.clone(), forged.with_pages(&rows.map(page), &offsets)).unwrap()
+        };
+        let closes = index.offset(1, CLOSE).unwrap();
+        let good = forged([0, 2_048], closes);
+        assert_eq!(good.read_series(0..2_050).unwrap(), bars);
+        // The rows of the second page would be their neighbours; the dictionary would be two rows.
+        for (rows, close) in [([0, 2_047], closes), ([0, 2_048], 0)] {
+            for wanted in [2_048..2_050, 2_049..2_050] {
+                let found = forged(rows, close).read_series(wanted.clone());
+                let damaged = matches!(found, Err(SegmentError::Damaged { .. }));
+                assert!(damaged, "{rows:?} {close} {wanted:?}: {found:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_run_that_no_file_can_hold_is_damage() {
         let dir = tempfile::tempdir().unwrap();

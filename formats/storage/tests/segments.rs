@@ -197,6 +197,26 @@ fn runs_of_every_length_are_read_across_pages_and_row_groups() {
 }
 
 #[test]
+fn only_the_pages_that_may_hold_a_time_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("segment.parquet");
+    let rows: Vec<Row> = (0..5_000).map(|day| row(1, day, [1.0; 7], 7)).collect();
+    let (entry, index) = write(&path, kind(Axis::Instrument, Some(7)), &rows);
+    let run = index.of_instrument(&instrument(1)).unwrap();
+    let segment = Segment::open(&path, entry, index).unwrap();
+    let at = |row: usize| rows[row].1.bar.ts;
+    let (least, most) = (Timestamp::MIN, Timestamp::MAX);
+    assert_eq!(segment.narrow(&run, least, most), 0..5_000);
+    assert_eq!(segment.narrow(&run, at(0), at(4_999)), 0..5_000);
+    assert_eq!(segment.narrow(&run, at(3_000), most), 2_048..5_000);
+    assert_eq!(segment.narrow(&run, least, at(3_000)), 0..4_096);
+    assert_eq!(segment.narrow(&run, at(2_048), at(4_095)), 2_048..4_096);
+    assert_eq!(segment.narrow(&run, at(2_047), at(4_096)), 0..5_000);
+    let before = Timestamp::from_nanos(at(0).nanos() - 1);
+    assert!(segment.narrow(&run, least, before).is_empty());
+}
+
+#[test]
 fn minus_zero_is_zero_and_no_row_is_a_segment() {
     let folder = tempfile::tempdir().unwrap();
     let zeros = [row(1, 0, [-0.0; 7], 7)];
