@@ -406,3 +406,82 @@ fn is_due(inner: &Arc<Inner>, quiet: bool, seen: Option<u64>) -> ReadResult<bool
 pub(crate) const fn is_a_day(since: i64, now: i64) -> bool {
     now.saturating_sub(since) >= DAILY_NS || now < since
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::fs;
+
+    use barkeeper_records::{
+        AdjustmentTag, Bar, Batch, FixedClock, InstrumentId, OnConflict, Operation, TradingDay,
+    };
+
+    use super::*;
+    use crate::options::StoreOptions;
+
+    fn opened(dir: &std::path::Path, hot_bytes: u64) -> Store {
+        let clock = Arc::new(FixedClock::new("2026-11-20T02:00:00Z".parse().unwrap()));
+        let maintenance = MaintenanceOptions { hot_bytes, ..MaintenanceOptions::default() };
+        let options = StoreOptions { background: false, maintenance, ..StoreOptions::new(clock) };
+        Store::create(dir, options).unwrap()
+    }
+
+    /// Commits bars of one day.
+    fn commit_bars(store: &Store, day: &str, count: u32, close: f64) {
+        let day: TradingDay = day.parse().unwrap();
+        let bar = |number| {
+            let instrument: InstrumentId = format!("{number:06}.SZ").parse().unwrap();
+            (instrument, Bar::from_numbers(day.label(), day, [close; 7]))
+        };
+        let bars = (1..=count).map(bar).collect();
+        let (interval, adjustment, on_conflict) = (Interval::DAY, AdjustmentTag::Raw, OnConflict::Replace);
+        let operation = Operation::PutCrossSection { interval, adjustment, bars, on_conflict };
+        store.commit(Batch::of(operation)).unwrap();
+    }
+
+    fn segments(store: &Store) -> u64 {
+        store.stats().unwrap().segments
+    }
+
+    #[test]
+    fn segments_wait_until_a_store_was_open_for_a_while_and_much_that_is_hot_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(dir.path(), 400);
+        for close in 1..6 {
+            commit_bars(&store, "2026-11-19", 1, f64::from(close));
+            store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+        }
+        let mut seen = None;
+        commit_bars(&store, "2026-11-19", 1, 6.0);
+        assert_eq!(look(store.inner(), true, &mut seen), LOOK);
+        assert_eq!((segments(&store), seen), (10, None), "one bar is little, and it is early");
+        assert_eq!(look(store.inner(), false, &mut seen), LOOK);
+        assert_eq!(segments(&store), 2);
+        assert!(seen.is_some(), "nothing is left to do");
+        let before = seen;
+        assert_eq!(look(store.inner(), false, &mut seen), LOOK);
+        assert_eq!((seen, segments(&store)), (before, 2));
+        assert_eq!(store.stats().unwrap().hot_bars, 1);
+
+        commit_bars(&store, "2026-11-18", 200, 1.0);
+        assert_eq!(look(store.inner(), true, &mut seen), LOOK);
+        assert_eq!(store.stats().unwrap().hot_bars, 0, "much is hot");
+    }
+
+    #[test]
+    fn maintenance_that_fails_is_told_waits_longer_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(dir.path(), 1);
+        commit_bars(&store, "2026-11-19", 1, 1.0);
+        let staging = dir.path().join(crate::folder::STAGING);
+        fs::remove_dir(&staging).unwrap();
+        let mut seen = None;
+        assert_eq!(look(store.inner(), false, &mut seen), PAUSE);
+        let told = store.stats().unwrap().maintenance_error.unwrap();
+        assert!(told.contains(crate::folder::STAGING), "{told}");
+        assert_eq!((segments(&store), seen), (0, None));
+        fs::create_dir(&staging).unwrap();
+        assert_eq!(look(store.inner(), false, &mut seen), LOOK);
+        assert_eq!((segments(&store), store.stats().unwrap().maintenance_error), (2, None));
+    }
+}

@@ -18,14 +18,23 @@ use crate::store::Store;
 use crate::tables::Tab;
 use crate::view::View;
 
-/// Bytes of the files of a folder.
+/// Bytes of the files of a folder. What is moved or deleted while they are counted is not there.
 pub(crate) fn bytes_below(dir: &Path) -> io::Result<u64> {
     let mut sum = 0;
-    for entry in fs::read_dir(dir)? {
-        let data = entry?.metadata()?;
+    let Some(entries) = unless_gone(fs::read_dir(dir))? else { return Ok(0) };
+    for entry in entries {
+        let Some(data) = unless_gone(entry?.metadata())? else { continue };
         sum += if data.is_file() { data.len() } else { 0 };
     }
     Ok(sum)
+}
+
+fn unless_gone<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Snapshot {
@@ -101,5 +110,37 @@ impl Store {
             maintenance_error: inner.upkeep.error(),
             books: snapshot.books()?,
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn files_that_go_while_they_are_counted_are_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    for name in ["a", "b", "c", "d"] {
+                        fs::write(dir.path().join(name), "staged").unwrap();
+                    }
+                    for name in ["a", "b", "c", "d"] {
+                        fs::remove_file(dir.path().join(name)).unwrap();
+                    }
+                }
+            });
+            let counted: Vec<io::Result<u64>> = (0..5_000).map(|_| bytes_below(dir.path())).collect();
+            ended.store(true, Ordering::Relaxed);
+            for bytes in counted {
+                assert!(bytes.unwrap() <= 24);
+            }
+        });
+        assert_eq!(bytes_below(&dir.path().join("gone")).unwrap(), 0);
     }
 }

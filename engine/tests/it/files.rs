@@ -60,3 +60,21 @@ fn a_missing_file_stops_the_reads_that_need_it_and_nothing_else() {
     std::fs::rename(desk.dir.path().join("away"), &file).unwrap();
     desk.verify();
 }
+
+#[test]
+fn a_quick_look_names_files_that_are_gone_or_cut_off() {
+    let desk = sealed();
+    assert_eq!(desk.store().missing_segments().unwrap(), (vec![], 2));
+    let gone = desk.store().files(DAILY, Axis::Instrument).unwrap().files.remove(0);
+    let cut = desk.store().files(DAILY, Axis::Day).unwrap().files.remove(0);
+    std::fs::remove_file(&gone).unwrap();
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[1..]).unwrap();
+    let (mut found, looked_at) = desk.store().missing_segments().unwrap();
+    assert_eq!((found.len(), looked_at), (2, 2));
+    found.sort_by_key(|finding| gone.ends_with(&finding.place));
+    let whole = format!("it has {} bytes, {} were published", bytes.len() - 1, bytes.len());
+    assert_eq!((found[0].detail.as_str(), found[1].detail.as_str()), (whole.as_str(), "it is missing"));
+    assert!(cut.ends_with(&found[0].place) && gone.ends_with(&found[1].place), "{found:?}");
+    assert!(found.iter().all(|finding| finding.damage));
+}

@@ -24,3 +24,4 @@ mod snapshots;
 mod states;
 mod summaries;
 mod trades;
+mod upkeep;

@@ -1,7 +1,10 @@
 //! The trade log: recorded once, never deleted, queried and summed up.
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, TimestampNanosecondType};
 use barkeeper::records::{Batch, Operation, Outcome, TradeId, TradeKind, TradeRecord};
-use barkeeper::{CommitError, SummaryBasis, SummaryBy, TradeQuery};
+use barkeeper::{CommitError, ScanRequest, SummaryBasis, SummaryBy, TradeQuery};
 
 use crate::common::{Desk, account, day, decimal, id, trade};
 
@@ -126,4 +129,83 @@ fn an_unknown_cost_makes_the_profit_unknown_and_orders_say_so() {
     record(&desk, trade(3, TradeKind::SellFill, "2024-01-02T01:32:00Z", "10", "100"));
     let rows = summed(SummaryBy::Kind);
     assert_eq!((rows.len(), rows[0].group.as_str(), rows[0].realised), (1, "sell_fill", None));
+}
+
+/// The texts of a column.
+fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Vec<Option<&'a str>> {
+    batch.column_by_name(column).unwrap().as_string::<i32>().iter().collect()
+}
+
+#[test]
+fn a_scan_gives_every_field_of_the_records_of_some_instruments() {
+    let desk = Desk::new();
+    let first = TradeRecord {
+        strategy: Some("breakout".parse().unwrap()),
+        fee: Some(decimal("5.01")),
+        amount: Some(decimal("1010")),
+        remark: "limit".to_owned(),
+        source_text: "买入,成交".to_owned(),
+        external_id: Some("A-7".to_owned()),
+        ..trade(1, TradeKind::BuyFill, "2024-01-02T01:31:00Z", "10.10", "100")
+    };
+    let other = |n, instrument: &str| TradeRecord {
+        instrument: id(instrument),
+        ..trade(n, TradeKind::SellFill, "2024-01-02T01:30:00Z", "11", "100")
+    };
+    record(&desk, first.clone());
+    record(&desk, other(2, "600000.SH"));
+    record(&desk, other(3, "600001.SH"));
+    let scan = |request: ScanRequest| -> Vec<RecordBatch> {
+        desk.store().snapshot().unwrap().scan(&request).unwrap().map(Result::unwrap).collect()
+    };
+    let found = scan(ScanRequest::trades().instruments([id("600000.SH"), id("000001.SZ")]));
+    let [batch] = found.as_slice() else { panic!("{found:?}") };
+    let expected = [
+        ("trade_id", [Some(TradeId(1).to_string()), Some(TradeId(2).to_string())]),
+        ("account", [Some(account().to_string()), Some(account().to_string())]),
+        ("book", [Some("main".to_owned()), Some("main".to_owned())]),
+        ("instrument", [Some("000001.SZ".to_owned()), Some("600000.SH".to_owned())]),
+        ("strategy", [Some("breakout".to_owned()), None]),
+        ("kind", [Some("buy_fill".to_owned()), Some("sell_fill".to_owned())]),
+        ("name", [Some("平安银行".to_owned()), Some("平安银行".to_owned())]),
+        ("remark", [Some("limit".to_owned()), Some(String::new())]),
+        ("source_text", [Some("买入,成交".to_owned()), Some(String::new())]),
+        ("external_id", [Some("A-7".to_owned()), None]),
+    ];
+    for (column, values) in expected {
+        assert_eq!(texts(batch, column), values.each_ref().map(Option::as_deref), "{column}");
+    }
+    let days = batch.column_by_name("trading_day").unwrap().as_primitive::<Date32Type>();
+    assert_eq!(days.values().to_vec(), [day("2024-01-02").days(); 2]);
+    let ts = batch.column_by_name("ts").unwrap().as_primitive::<TimestampNanosecondType>();
+    assert_eq!(ts.value(0), first.ts.nanos());
+    let money = |column: &str| {
+        let column = batch.column_by_name(column).unwrap().as_primitive::<Decimal128Type>();
+        column.iter().map(|value| value.map(|value| value / 1_000_000)).collect::<Vec<_>>()
+    };
+    let scale = batch.column_by_name("price").unwrap().as_primitive::<Decimal128Type>().scale();
+    assert_eq!(scale, 8);
+    assert_eq!(money("price"), [Some(1_010), Some(1_100)]);
+    assert_eq!(money("quantity"), [Some(10_000), Some(10_000)]);
+    assert_eq!((money("fee"), money("amount")), (vec![Some(501), None], vec![Some(101_000), None]));
+
+    // Many names are looked for in another way than few.
+    let many: Vec<_> = (1..=40).map(|n| id(&format!("{:06}.SH", 599_999 + n))).collect();
+    let found = scan(ScanRequest::trades().instruments(many).columns(["instrument"]));
+    assert_eq!(found.len(), 1);
+    assert_eq!(texts(&found[0], "instrument"), [Some("600000.SH"), Some("600001.SH")]);
+}
+
+#[test]
+fn a_scan_with_voided_records_says_which_they_are() {
+    let desk = Desk::new();
+    record(&desk, trade(1, TradeKind::BuyFill, "2024-01-02T01:31:00Z", "10", "100"));
+    let ts = "2024-01-03T01:31:00Z".parse().unwrap();
+    desk.run(Operation::VoidTrade { trade_id: TradeId(9), voids: TradeId(1), ts, remark: String::new() });
+    let scan = |request: ScanRequest| -> Vec<RecordBatch> {
+        desk.store().snapshot().unwrap().scan(&request).unwrap().map(Result::unwrap).collect()
+    };
+    assert!(scan(ScanRequest::trades()).is_empty());
+    let found = scan(ScanRequest::trades().with_void(true));
+    assert_eq!(texts(&found[0], "voids"), [None, Some(TradeId(1).to_string().as_str())]);
 }
