@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         command.args(["--package", package]);
     }
     command.args(["--json", "--summary-only", "--output-path"]).arg(&report);
-    command.env("CI", "true");
+    command.env("CI", "true").env("NEXTEST_PROFILE", "coverage");
     check(&mut command)?;
     let text = std::fs::read_to_string(&report).with_context(|| report.display().to_string())?;
     let lines = by_crate(&serde_json::from_str(&text)?, &workspace.root)?;

@@ -4,15 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::install;
-use crate::workspace::{Workspace, check, program};
+use crate::workspace::{Workspace, check, output, program};
 
 /// What users run; tests and tools are not changed.
 const CODE: [&str; 4] = ["formats", "engine", "sync", "tools/host"];
 /// Crates whose behaviour is tested with whole stores as well, and the package that does so.
 const STORED: [&str; 4] = ["formats/records/", "formats/storage/", "engine/", "sync/"];
 const WHOLE_STORES: &str = "barkeeper-tests";
+/// What tests of a change are told: seeds are fixed, and one that fails is enough.
+const SURROUNDINGS: [(&str, &str); 2] = [("CI", "true"), ("NEXTEST_PROFILE", "mutants")];
+/// For how long the tests of one change may run; a test that hangs is ended before by nextest.
+const SECONDS: &str = "7200";
 
 /// Changes the lines that differ from a revision, one at a time, and runs the tests of their crates and those with
 /// whole stores; fails where all of them pass.
@@ -21,47 +26,67 @@ pub(crate) fn run(workspace: &Workspace, since: Option<&str>) -> Result<()> {
         Some(revision) => revision.to_owned(),
         None => base(workspace)?,
     };
-    let in_code = |arguments: &[&str]| git(workspace, &[arguments, &["--"], &CODE].concat());
-    let diff = in_code(&["diff", &base])?;
-    let changed = in_code(&["diff", "--name-only", &base])?;
-    let mut packages: BTreeSet<String> =
-        changed.lines().filter_map(|file| package(workspace, file)).collect();
-    if packages.is_empty() {
-        println!("xtask mutants: no line of the code differs from {base}");
+    let diff = git(workspace, &[&["diff", &base, "--"], CODE.as_slice()].concat())?;
+    let nothing = || println!("xtask mutants: no line of the code that does something differs from {base}");
+    if diff.is_empty() {
+        nothing();
         return Ok(());
-    }
-    if changed.lines().any(|file| STORED.iter().any(|folder| file.starts_with(folder))) {
-        packages.insert(WHOLE_STORES.to_owned());
     }
     fs::create_dir_all(&workspace.target)?;
     let file = workspace.target.join("mutants.diff");
     fs::write(&file, diff).with_context(|| file.display().to_string())?;
-    println!("xtask mutants: lines that differ from {base}, judged by {packages:?}");
-    let mut command = program(install::cargo_tool(workspace, "cargo-mutants")?, &workspace.root);
-    command.args(["mutants", "--test-tool", "nextest", "--no-shuffle", "--in-diff"]).arg(&file);
-    command.arg("--output").arg(&workspace.target);
-    for package in &packages {
-        command.args(["--test-package", package]);
+    let tool = install::cargo_tool(workspace, "cargo-mutants")?;
+    let mutants = || {
+        let mut command = program(&tool, &workspace.root);
+        command.args(["mutants", "--test-tool", "nextest", "--no-shuffle", "--in-diff"]).arg(&file);
+        command
+    };
+    let listed = output(mutants().args(["--list", "--json"]))?;
+    // Without a single one it prints nothing.
+    let listed: Vec<Value> = if listed.is_empty() { Vec::new() } else { serde_json::from_slice(&listed)? };
+    let packages = judges(&listed)?;
+    if packages.is_empty() {
+        nothing();
+        return Ok(());
     }
-    // Its copies of the tree share what they build. Seeds are fixed, so that a survivor is no accident.
-    command.env("CARGO_TARGET_DIR", workspace.target.join("mutants-build")).env("CI", "true");
+    println!("xtask mutants: {} changes of what differs from {base}, judged by {packages:?}", listed.len());
+    // Its own run without a change would leave out those with whole stores, and give all of them the time that the
+    // others take. Seeds are fixed, so that a survivor is no accident.
+    let mut unchanged = workspace.cargo();
+    unchanged.args(["nextest", "run"]).args(packages.iter().flat_map(|name| ["--package", name]));
+    check(unchanged.envs(SURROUNDINGS))?;
+
+    let results = workspace.target.join("mutants.out");
+    let missed = results.join("missed.txt");
+    if missed.exists() {
+        // Of an earlier run; this one may end before it writes its own.
+        fs::remove_file(&missed).with_context(|| missed.display().to_string())?;
+    }
+    let mut command = mutants();
+    command.args(["--baseline", "skip", "--timeout", SECONDS, "--output"]).arg(&workspace.target);
+    command.args(packages.iter().flat_map(|name| ["--test-package", name]));
+    // Its copies of the tree share what they build.
+    command.env("CARGO_TARGET_DIR", workspace.target.join("mutants-build")).envs(SURROUNDINGS);
     let done = check(&mut command);
-    let missed = fs::read_to_string(workspace.target.join("mutants.out/missed.txt")).unwrap_or_default();
+    let missed = fs::read_to_string(missed).unwrap_or_default();
     if missed.is_empty() {
         return done;
     }
     bail!("mutants: no test notices\n{missed}")
 }
 
-/// The name of the package that a file belongs to.
-fn package(workspace: &Workspace, file: &str) -> Option<String> {
-    let packages = workspace.metadata.get("packages")?.as_array()?;
-    let found = packages.iter().find(|package| {
-        let manifest = package.get("manifest_path").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let folder = std::path::Path::new(manifest).parent().unwrap_or(&workspace.root);
-        folder != workspace.root && workspace.root.join(file).starts_with(folder.join("src"))
-    });
-    Some(found?.get("name")?.as_str()?.to_owned())
+/// The packages whose tests judge changes, as cargo-mutants lists them.
+fn judges(listed: &[Value]) -> Result<BTreeSet<&str>> {
+    let mut packages = BTreeSet::new();
+    for one in listed {
+        let text = |key: &str| one.get(key).and_then(Value::as_str).with_context(|| format!("no {key}"));
+        packages.insert(text("package")?);
+        let file = text("file")?.replace('\\', "/");
+        if STORED.iter().any(|folder| file.starts_with(folder)) {
+            packages.insert(WHOLE_STORES);
+        }
+    }
+    Ok(packages)
 }
 
 /// Where this branch left `main`; the commit before, on `main` itself.
@@ -79,4 +104,21 @@ fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
         bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).context("git answered with no UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn changes_are_judged_by_their_packages_and_by_those_with_whole_stores() {
+        let change = |package: &str, file: &str| json!({ "package": package, "file": file });
+        let sources = change("barkeeper-sources", "formats/sources/src/a.rs");
+        let storage = change("barkeeper-storage", "formats\\storage\\src\\a.rs");
+        let named = |all: &[Value]| judges(all).unwrap().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(named(&[sources.clone(), sources.clone()]), ["barkeeper-sources"]);
+        assert_eq!(named(&[storage, sources]), ["barkeeper-sources", "barkeeper-storage", "barkeeper-tests"]);
+        assert!(judges(&[]).unwrap().is_empty() && judges(&[json!({})]).is_err());
+    }
 }

@@ -77,7 +77,8 @@ pub(crate) fn works(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-fn output(command: &mut Command) -> Result<Vec<u8>> {
+/// What the command prints; its messages are streamed through, and an exit code other than 0 is an error.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let shown = show(command);
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {shown}"))?;
