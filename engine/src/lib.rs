@@ -82,7 +82,7 @@ pub use compact::{CompactOptions, CompactReport, Space};
 pub use error::{CommitError, MaintenanceError, OpenError, Owner, ReadError};
 pub use events::EventSummary;
 #[cfg(feature = "polars")]
-pub use frames::{SqlError, read_error};
+pub use frames::{Compared, SqlError, read_error};
 pub use maintenance::{
     MaintenanceBudget, MaintenanceOptions, MaintenanceReport, MergeOptions, MergePlan, MergeReport,
 };

@@ -6,6 +6,8 @@
 
 mod adjusted;
 mod columns;
+mod compared;
+mod named;
 mod pushdown;
 mod source;
 mod sql;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use barkeeper_records::{Adjustment, Direction};
 use polars::prelude::{LazyFrame, PolarsError, PolarsResult};
 
+pub use compared::Compared;
 pub use sql::SqlError;
 
 use crate::error::{ReadError, ReadResult};

@@ -5,13 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use barkeeper_records::{Adjustment, Table, TradingDay};
-use polars::prelude::{DataFrame, LazyFrame, PolarsError};
+use polars::prelude::{DataFrame, LazyFrame, PolarsError, polars_bail};
 use polars::sql::SQLContext;
 use sqlparser::ast::{Query, SetExpr, Statement, TableFactor, Visit, Visitor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::compared::{Compared, compared};
+use super::named::name_columns;
 use super::{into_read_error, source, tables};
 use crate::error::{ReadError, ReadResult};
 use crate::scan::ScanRequest;
@@ -102,23 +104,44 @@ impl Snapshot {
     /// - `trades`: the trade records but void ones; `positions`, open and closed; `books`; `factors`, the
     ///   corporate actions.
     ///
-    /// A query reaches no file, no address and no other program, and changes nothing.
+    /// A query reaches no file, no address and no other program, and changes nothing. Where two columns of the answer
+    /// would have one name, those without a name of their own are called as they stand in the query: `min(close)`.
     ///
     /// # Errors
     /// `Syntax`, `NotAQuery`, `Table`, `TableFunction`, `Read`; `Query` for whatever else polars refuses, such as
     /// a column that is not there.
     pub fn sql(self: &Arc<Self>, query: &str, as_of: Option<TradingDay>) -> Result<DataFrame, SqlError> {
         let query = readable(query)?;
-        check(&query)?;
+        let mut statement = check(&query)?;
         let mut context = SQLContext::new();
         for table in TABLES {
             context.register(table, self.table(table, as_of)?);
         }
-        let asked = AssertUnwindSafe(|| context.execute(&query)?.collect());
-        match catch_unwind(asked) {
-            Ok(rows) => Ok(rows?),
-            Err(_) => Err(SqlError::Query { detail: "polars gave up on this query".into() }),
+        let mut ask = |query: &str| {
+            let asked = AssertUnwindSafe(|| context.execute(query)?.collect());
+            catch_unwind(asked).unwrap_or_else(|_| polars_bail!(ComputeError: "polars gave up on this query"))
+        };
+        match ask(&query) {
+            Err(error) if is_duplicate(&error) => {
+                name_columns(&mut statement);
+                ask(&statement.to_string()).map_err(|_| match SqlError::from(error) {
+                    SqlError::Query { detail } => {
+                        SqlError::Query { detail: format!("{detail}; add `as NAME`") }
+                    }
+                    other => other,
+                })
+            }
+            asked => Ok(asked?),
         }
+    }
+
+    /// The texts with which a query compares instruments and intervals (`=` and `IN`). Where an answer is empty, they
+    /// may be what there is none of.
+    ///
+    /// # Errors
+    /// `Syntax`, `NotAQuery`, `Table`, `TableFunction`.
+    pub fn sql_compared(query: &str) -> Result<Vec<Compared>, SqlError> {
+        Ok(compared(&check(&readable(query)?)?))
     }
 
     fn table(self: &Arc<Self>, name: &str, as_of: Option<TradingDay>) -> ReadResult<LazyFrame> {
@@ -134,6 +157,15 @@ impl Snapshot {
             "trades" => self.lazy(&ScanRequest::trades()),
             _ => source::every_kind(self, Adjustment::NONE),
         }
+    }
+}
+
+/// Whether two columns of an answer have one name.
+fn is_duplicate(error: &PolarsError) -> bool {
+    match error {
+        PolarsError::Duplicate(_) => true,
+        PolarsError::Context { error, .. } | PolarsError::ExprContext { error, .. } => is_duplicate(error),
+        _ => false,
     }
 }
 
@@ -161,32 +193,34 @@ fn readable(query: &str) -> Result<String, SqlError> {
     Ok(text)
 }
 
-/// Lets one query over known tables pass.
-fn check(query: &str) -> Result<(), SqlError> {
+/// Lets one query over known tables pass, and answers it.
+fn check(query: &str) -> Result<Statement, SqlError> {
     let syntax = |error: sqlparser::parser::ParserError| SqlError::Syntax { detail: error.to_string() };
     // The same rules by which polars reads it.
     let options = ParserOptions { trailing_commas: true, ..ParserOptions::default() };
     let mut parser =
         Parser::new(&GenericDialect).with_options(options).try_with_sql(query).map_err(syntax)?;
-    let statements = parser.parse_statements().map_err(syntax)?;
-    let [statement] = statements.as_slice() else {
-        let found =
-            if statements.is_empty() { "nothing".into() } else { format!("{} statements", statements.len()) };
+    let mut statements = parser.parse_statements().map_err(syntax)?;
+    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+        let found = match statements.len() {
+            0 => "nothing".into(),
+            others => format!("{} statements", others + 1),
+        };
         return Err(SqlError::NotAQuery { found });
     };
-    let asked = match statement {
+    let asked = match &statement {
         Statement::Explain { statement, .. } => statement.as_ref(),
         other => other,
     };
     match asked {
         Statement::Query(query) if only_reads(&query.body) => {}
-        Statement::ShowTables { .. } if asked == statement => return Ok(()),
+        Statement::ShowTables { .. } if *asked == statement => return Ok(statement),
         other => return Err(SqlError::NotAQuery { found: first_words(other) }),
     }
     let mut names = Relations::default();
     match asked.visit(&mut names) {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => names.unknown(),
+        ControlFlow::Continue(()) => names.unknown().map(|()| statement),
     }
 }
 

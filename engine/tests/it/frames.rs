@@ -418,6 +418,34 @@ fn a_query_reaches_no_file_and_changes_nothing() {
 }
 
 #[test]
+fn columns_without_a_name_do_not_clash() {
+    let desk = desk();
+    let named = |query: &str| {
+        let frame = sql(&desk, query);
+        let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
+        (names.join(" "), rows(&frame))
+    };
+    let of = "from bars where interval = '1d'";
+    assert_eq!(
+        named(&format!("select min(close), max(close) {of}")),
+        ("min(close) max(close)".to_owned(), vec!["10.0 22.0".to_owned()])
+    );
+    assert_eq!(named(&format!("select max(close) {of}")).0, "close");
+    assert_eq!(
+        named(&format!(
+            "select instrument, min(close), max(close) as top {of} group by instrument order by 1 limit 1"
+        )),
+        ("instrument close top".to_owned(), vec!["000001.SZ 10.0 19.0".to_owned()])
+    );
+    let error = refused(&desk, &format!("select close, close {of}"));
+    assert!(error.ends_with("add `as NAME`"), "{error}");
+    let compared =
+        Snapshot::sql_compared("select 1 from bars b where b.instrument = 'x' and interval in ('1d')");
+    let found: Vec<_> = compared.unwrap().into_iter().map(|one| (one.column, one.text)).collect();
+    assert_eq!(found, [("instrument", "x".to_owned()), ("interval", "1d".to_owned())]);
+}
+
+#[test]
 fn what_is_wrong_with_a_query_is_said() {
     let desk = desk();
     for (query, said) in [

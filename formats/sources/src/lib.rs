@@ -14,6 +14,7 @@
 //! | `silverquant-kline` | `_daily_<source>/<code>.csv` and `_daily_<source>/kline/<code>.csv` |
 //! | `binance-kline` | kline archives, unzipped |
 //! | `binance-trades` | trades and aggTrades archives, unzipped |
+//! | `bars-csv` | CSV of bars as the command line prints it |
 //! | `vnpy-tick` | CSV with the columns of vn.py's table `dbtickdata` |
 //!
 //! ```
@@ -27,6 +28,7 @@
 //! # Ok::<(), barkeeper_sources::SourceError>(())
 //! ```
 
+mod bars_csv;
 mod binance_kline;
 mod binance_trades;
 mod corporate_action;

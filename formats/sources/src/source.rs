@@ -4,6 +4,7 @@ use std::fmt;
 
 use barkeeper_records::{AccountId, AdjustmentTag, BookId, InstrumentId, Interval};
 
+use crate::bars_csv::BarsCsv;
 use crate::binance_kline::BinanceKline;
 use crate::binance_trades::BinanceTrades;
 use crate::error::SourceError;
@@ -104,8 +105,8 @@ pub trait Source: Sync {
     fn parse(&self, file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, SourceError>;
 }
 
-static SOURCES: [&dyn Source; 6] =
-    [&TdxDay, &SilverquantState, &SilverquantKline, &BinanceTrades, &BinanceKline, &VnpyTick];
+static SOURCES: [&dyn Source; 7] =
+    [&TdxDay, &SilverquantState, &SilverquantKline, &BinanceTrades, &BinanceKline, &VnpyTick, &BarsCsv];
 
 /// All sources, in the order in which they are asked.
 pub fn sources() -> &'static [&'static dyn Source] {
@@ -187,7 +188,7 @@ mod tests {
         let error = detect(&any, &forced("tdx")).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "'tdx' is no source: expected one of tdx-day, silverquant-state, silverquant-kline, binance-trades, binance-kline, vnpy-tick"
+            "'tdx' is no source: expected one of tdx-day, silverquant-state, silverquant-kline, binance-trades, binance-kline, vnpy-tick, bars-csv"
         );
     }
 

@@ -84,3 +84,7 @@ pub(crate) fn binance_trades(bytes: &[u8]) -> bool {
 pub(crate) fn vnpy_tick(bytes: &[u8]) -> bool {
     parse("vnpy-tick", &["rb2405.csv", "x"], bytes)
 }
+
+pub(crate) fn bars_csv(bytes: &[u8]) -> bool {
+    parse("bars-csv", &["bars.csv", "x"], bytes)
+}

@@ -31,7 +31,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "instrument", body: instrument::instrument },
     Target { name: "rows", body: stored::rows },
     Target { name: "keys", body: stored::keys },
@@ -47,6 +47,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "binance_kline", body: files::binance_kline },
     Target { name: "binance_trades", body: files::binance_trades },
     Target { name: "vnpy_tick", body: files::vnpy_tick },
+    Target { name: "bars_csv", body: files::bars_csv },
 ];
 
 /// Does with bytes what a target does; answers whether they were taken, and not refused.

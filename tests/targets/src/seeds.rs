@@ -290,6 +290,9 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
     const TICKS: &str = "symbol,exchange,datetime,volume,turnover,open_interest,last_price,limit_up,limit_down,\
         bid_price_1,ask_price_1,bid_volume_1,ask_volume_1\n\
         rb2410,SHFE,2024-03-01 21:05:00.500,10,400,7,3795,4000,3600,3794,3795,5,7\n";
+    const BARS: &str = "instrument,interval,adjustment,ts,trading_day,open,high,low,close,volume,turnover,open_interest\n\
+        600000.SH,1d,raw,2024-01-02T00:00:00Z,2024-01-02,10,10.2,9.9,10.1,100000,1005000,0\n\
+        IF2403.CFFEX,1m,raw,2024-01-02 09:31:00,2024-01-02,1,2,1,1.5,7,-8,\n";
     match name {
         "instrument" => ["600000.SH", "SHSE.600000", "sz000001", "IF2403.CFFEX", "BTC-USDT.OKX"]
             .map(|text| text.as_bytes().to_vec())
@@ -326,6 +329,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             (2, "id,price,qty,base_qty,time,is_buyer_maker\n9,78526.1,83.0,0.1,1788220802731,true\n"),
         ]),
         "vnpy_tick" => texts(&[(0, TICKS)]),
+        "bars_csv" => texts(&[(0, BARS)]),
         _ => Vec::new(),
     }
 }

@@ -118,6 +118,35 @@ mod with_polars {
     }
 
     #[test]
+    fn an_empty_answer_says_what_there_is_none_of_and_polars_keeps_its_notes() {
+        let place = Place::with_store();
+        for (query, says) in [
+            (
+                "select * from bars where instrument = '600009.SH'",
+                "no bars, ticks or market trades of 600009.SH",
+            ),
+            (
+                "select * from bars b where b.instrument in ('sh600000')",
+                "tables name it '600000.SH', not 'sh600000'",
+            ),
+            ("select * from bars where instrument = 'moon'", "note: "),
+            ("select * from bars where interval = '5m'", "the store has no bars of 5m"),
+            ("select * from bars where 'daily' = interval", "note: "),
+        ] {
+            let ran = sql(&place, &[query]);
+            assert!(
+                ran.code == 0 && ran.stderr.contains(says) && ran.stderr.contains("0 rows"),
+                "{query}: {ran:?}"
+            );
+        }
+        let none = sql(&place, &["select * from bars where instrument = '600000.SH' and close < 0"]);
+        assert!(none.code == 0 && !none.stderr.contains("note"), "{none:?}");
+        let list = "select count(*) as n from bars where instrument in (select instrument from bars)";
+        let ran = sql(&place, &[list]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, "1 row.\n"), "{ran:?}");
+    }
+
+    #[test]
     fn a_query_may_come_from_standard_input() {
         let place = Place::with_store();
         let mut child = place

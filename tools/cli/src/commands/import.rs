@@ -1,9 +1,10 @@
 //! `barkeeper import`: takes in files of other programs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use barkeeper_host::{Config, ImportError, ImportReport, ImportSettings, open};
-use barkeeper_records::{AccountId, AdjustmentTag, BookId, InstrumentId, Interval, OnConflict};
+use barkeeper_records::{AccountId, AdjustmentTag, BookId, InstrumentId, Interval, OnConflict, Quality};
 use barkeeper_sources::{ImportOptions, VolumeUnit};
 use clap::Args;
 
@@ -20,8 +21,14 @@ const SHOWN: usize = 20;
 /// Take in files and folders of other programs
 ///
 /// TDX .day files, SilverQuant klines (folders such as `_daily_mootdx` tell units) and state folders,
-/// Binance klines, trades and aggTrades, ticks that vn.py recorded. A file is in or not; importing it again changes nothing. Files in folders that nobody
-/// knows are listed and left alone.
+/// Binance klines, trades and aggTrades, ticks that vn.py recorded, and bars as CSV, as `bars list`, `bars day` and
+/// `sql` print them: `instrument,ts,trading_day,open,high,low,close,volume,turnover[,open_interest]`, the interval
+/// given by --interval or in a column, volume in shares, contracts or base units. Importing a file again changes
+/// nothing.
+///
+/// A line that cannot be is named and left out, the rest of the file is taken, and the import ends with 1. Nothing
+/// is taken of a file that is doubtful as a whole: torn, with another header, with volume in another unit than it
+/// says, or binary with a record that cannot be. Files in folders that nobody knows are listed and left alone.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Files, and folders with everything below them
@@ -31,7 +38,7 @@ pub(crate) struct Import {
     #[arg(long, value_enum, default_value_t)]
     on_conflict: Conflict,
     /// The source, where files do not tell: tdx-day, silverquant-kline, silverquant-state, binance-kline,
-    /// binance-trades, vnpy-tick
+    /// binance-trades, vnpy-tick, bars-csv
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// What was traded, where the file's name does not tell
@@ -143,6 +150,20 @@ fn tell(report: &ImportReport, context: &Context) {
         counted(report.files, "file"),
         counted(report.commits, "commit")
     ));
+    let Quality { negative_price, zero_price, price_order, .. } = report.quality;
+    let odd = [
+        (negative_price, "a price below zero"),
+        (zero_price, "a price of zero"),
+        (price_order, "a price outside of high and low"),
+    ];
+    let odd: Vec<String> = odd
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} with {what}", counted(count, "bar")))
+        .collect();
+    if !odd.is_empty() {
+        context.say(format_args!("note: taken as they are: {}", odd.join(", ")));
+    }
     for note in report.notes.iter().take(SHOWN) {
         context.say(format_args!("note: {}: {}", note.file.display(), note.text));
     }
@@ -163,6 +184,15 @@ fn tell(report: &ImportReport, context: &Context) {
         context.warn(format_args!("{file}:{line}: left out: {field} '{value}': {reason}"));
     }
     more(context, report.rejected.len(), "rows");
+    if !report.rejected.is_empty() {
+        let taken = if report.rejected.len() == 1 { "was" } else { "were" };
+        let files: BTreeSet<_> = report.rejected.iter().map(|row| &row.file).collect();
+        context.warn(format_args!(
+            "{} of {} {taken} left out; everything else of them was read",
+            counted(report.rejected.len(), "line"),
+            counted(files.len(), "file")
+        ));
+    }
     for refused in report.refused.iter().take(SHOWN) {
         context.warn(format_args!("{}: not taken: {}", refused.file.display(), refused.reason));
     }

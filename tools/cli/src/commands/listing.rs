@@ -79,6 +79,11 @@ impl Selection {
         if let [one] = self.instruments.as_slice() { Some(*one) } else { None }
     }
 
+    /// How many rows are printed at the most.
+    pub(crate) fn limit(&self, context: &Context) -> u64 {
+        self.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { u64::MAX })
+    }
+
     /// The first and the last `ts`, on the clock that all of the instruments' venues share. Days are those of
     /// the labels of bars of a day and longer.
     fn range(
@@ -129,7 +134,7 @@ impl Selection {
         context: &Context,
         out: Out<'_>,
     ) -> anyhow::Result<()> {
-        let limit = self.limit.unwrap_or(if context.format == Format::Table { TABLE_ROWS } else { u64::MAX });
+        let limit = self.limit(context);
         let mut stream = Stream::new(out, context.format, &look.columns)?;
         let mut printed = 0;
         let mut more = false;

@@ -47,11 +47,14 @@ mod answer {
 
 #[cfg(feature = "polars")]
 mod answer {
-    use std::io::{self, Read as _};
+    use std::collections::BTreeSet;
+    use std::io::{self, Read as _, Write as _};
     use std::sync::Arc;
 
+    use barkeeper::polars::error::{PolarsWarning, set_warning_function};
     use barkeeper::polars::prelude::{AnyValue, Series, TimeUnit};
-    use barkeeper_records::{Timestamp, TradingDay};
+    use barkeeper::{Compared, Snapshot};
+    use barkeeper_records::{InstrumentId, Interval, Timestamp, TradingDay};
     use rust_decimal::Decimal;
 
     use super::Sql;
@@ -72,6 +75,7 @@ mod answer {
             } else {
                 self.query.clone()
             };
+            set_warning_function(warn);
             let opened = context.open()?;
             let snapshot = Arc::new(opened.store.snapshot()?);
             let answer = snapshot.sql(&query, self.as_of)?;
@@ -92,8 +96,51 @@ mod answer {
             stream.finish()?;
             let behind = if rows < answer.height() { "; there are more" } else { "" };
             context.say(format_args!("{}{behind}.", counted(rows as u64, "row")));
+            if answer.height() == 0 {
+                let compared = Snapshot::sql_compared(&query)?;
+                for note in nothing_of(&snapshot, &compared)? {
+                    context.say(note);
+                }
+            }
             Ok(Exit::Done)
         }
+    }
+
+    /// What polars has to say while it works; what it will drop one day is nothing that people here can change.
+    #[expect(clippy::needless_pass_by_value, reason = "what polars calls has this form")]
+    fn warn(text: &str, kind: PolarsWarning) {
+        if !matches!(kind, PolarsWarning::Deprecation) {
+            io::stderr().write_fmt(format_args!("warning: {text}\n")).unwrap_or_default();
+        }
+    }
+
+    /// What of that which an empty answer was compared with is not in the store at all.
+    fn nothing_of(snapshot: &Snapshot, compared: &[Compared]) -> anyhow::Result<Vec<String>> {
+        let series = snapshot.all_series(None, None)?;
+        let mut instruments: BTreeSet<InstrumentId> =
+            series.iter().map(|one| one.series.instrument).collect();
+        instruments.extend(snapshot.all_ticks()?.iter().map(|one| one.instrument));
+        instruments.extend(snapshot.all_market_trades()?.iter().map(|one| one.instrument));
+        let intervals: BTreeSet<Interval> = series.iter().map(|one| one.series.interval).collect();
+        let note = |one: &Compared| {
+            let text = &one.text;
+            let spelled = |name: &str| format!("note: tables name it '{name}', not '{text}'");
+            if one.column == "interval" {
+                return match text.parse::<Interval>() {
+                    Err(error) => Some(format!("note: {error}")),
+                    Ok(interval) if interval.to_string() != *text => Some(spelled(&interval.to_string())),
+                    Ok(interval) if intervals.contains(&interval) => None,
+                    Ok(_) => Some(format!("note: the store has no bars of {text}")),
+                };
+            }
+            match text.parse::<InstrumentId>() {
+                Err(error) => Some(format!("note: {error}")),
+                Ok(instrument) if instrument.as_str() != text => Some(spelled(instrument.as_str())),
+                Ok(instrument) if instruments.contains(&instrument) => None,
+                Ok(_) => Some(format!("note: the store has no bars, ticks or market trades of {text}")),
+            }
+        };
+        Ok(compared.iter().filter_map(note).collect())
     }
 
     fn cell(value: &AnyValue<'_>) -> Cell {

@@ -1,14 +1,15 @@
 //! `barkeeper bars list`: bars of many instruments, printed as they are read.
 
-use barkeeper::ScanRequest;
+use barkeeper::{ScanRequest, Snapshot};
 use barkeeper_records::InstrumentId;
 use clap::Args;
 
-use super::Kind;
+use super::{Kind, cells, columns};
 use crate::cli::Out;
 use crate::commands::listing::{Look, Selection, zone_of};
-use crate::context::Context;
+use crate::context::{Context, counted};
 use crate::exit::Exit;
+use crate::output::{Cell, Stream};
 
 /// The columns that can be asked for.
 const COLUMNS: [&str; 10] = [
@@ -34,6 +35,9 @@ pub(crate) struct List {
     selection: Selection,
     #[command(flatten)]
     kind: Kind,
+    /// The last N of each instrument
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "to", "order"])]
+    last: Option<usize>,
     /// Only these columns, in this order
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = COLUMNS)]
     columns: Vec<String>,
@@ -52,6 +56,9 @@ impl List {
         let instruments =
             self.selection.choose(all.iter().map(|one| one.series.instrument).collect(), what)?;
         let columns = self.columns();
+        if let Some(count) = self.last {
+            return self.print_last(count, &instruments, &snapshot, context, out);
+        }
         let request = ScanRequest::bars(interval, adjustment);
         let request = self.selection.request(request, &instruments, interval, &columns)?;
         let scan = snapshot.scan(&request)?;
@@ -60,6 +67,40 @@ impl List {
         let (daily, zone) = (interval.is_daily_or_longer(), zone_of(&instruments));
         let look = Look { what: "bar", columns, daily, zone, untold: &[] };
         self.selection.print(scan, 0, &look, context, out)?;
+        Ok(Exit::Done)
+    }
+
+    /// Prints the last bars of each instrument.
+    fn print_last(
+        &self,
+        count: usize,
+        instruments: &[InstrumentId],
+        snapshot: &Snapshot,
+        context: &Context,
+        out: Out<'_>,
+    ) -> anyhow::Result<Exit> {
+        let names = self.columns();
+        let all = || ["instrument"].into_iter().chain(columns(true));
+        let places: Vec<usize> =
+            names.iter().filter_map(|name| all().position(|column| column == *name)).collect();
+        let limit = self.selection.limit(context);
+        let mut stream = Stream::new(out, context.format, &names)?;
+        let (mut printed, mut more) = (0, false);
+        'instruments: for instrument in instruments {
+            for bar in snapshot.last_bars(&self.kind.series(*instrument), count)? {
+                if printed >= limit {
+                    more = true;
+                    break 'instruments;
+                }
+                let values = cells(&bar, self.kind, instrument.zone(), true);
+                let row: Vec<Cell> = [Cell::text(instrument)].into_iter().chain(values).collect();
+                stream.push(places.iter().filter_map(|place| row.get(*place).cloned()))?;
+                printed += 1;
+            }
+        }
+        stream.finish()?;
+        let behind = if more { "; there are more" } else { "" };
+        context.say(format_args!("{}{behind}.", counted(printed, "bar")));
         Ok(Exit::Done)
     }
 
