@@ -14,6 +14,7 @@ pub mod model;
 pub mod past;
 pub mod recovered;
 pub mod rng;
+pub mod scene;
 pub mod seed;
 pub mod streams;
 pub mod workload;

@@ -21,9 +21,9 @@ use barkeeper::{
     MergeReport, Sabotage, SealOptions, Store, StoreOptions,
 };
 use barkeeper_records::{
-    AdjustmentTag, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
+    AdjustmentTag, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey,
 };
-use barkeeper_tests::disk::{Disk, Survival};
+use barkeeper_tests::disk::Survival;
 use barkeeper_tests::examine::{Depth, Examination};
 use barkeeper_tests::folder::{
     clock, copy, files_below, live_files, options, scratch, segments_below, turn, verify,
@@ -32,10 +32,10 @@ use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::recovered::agrees;
 use barkeeper_tests::rng::Rng;
+use barkeeper_tests::scene::{Scene, Template, lose_unforced};
 use barkeeper_tests::seed::{rounds, seed};
 use barkeeper_tests::streams;
 use barkeeper_tests::workload::Workload;
-use tempfile::TempDir;
 
 const DAY_MS: i64 = 86_400_000;
 const WHOLE: MergeOptions = MergeOptions { interval: None, whole: true };
@@ -113,64 +113,21 @@ fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
     model
 }
 
-/// A filled store that every scene begins with a copy of.
-struct Template {
-    dir: TempDir,
-    image: Vec<u8>,
-    now: Timestamp,
-    model: Model,
+fn filled(seed: u64) -> Template {
+    Template::new(eager, |store, clock| fill(store, clock, seed))
 }
 
-impl Template {
-    fn new(seed: u64) -> Self {
-        let (dir, clock, disk) = (scratch(), clock(), Disk::new());
-        let store = Store::on_backend(disk.clone(), dir.path(), eager(&clock)).unwrap();
-        let model = fill(&store, &clock, seed);
-        drop(store);
-        Self { dir, image: disk.bytes(), now: clock.now(), model }
+/// A scene behind some work.
+fn behind(template: &Template, before: &[Work]) -> Scene {
+    let scene = template.scene();
+    for work in before {
+        work.run(&scene.store).unwrap();
     }
-
-    /// The store on a disk that is recorded, its segments in a folder, after some work.
-    fn scene(&self, before: &[Work]) -> Scene {
-        let dir = scratch();
-        copy(self.dir.path(), dir.path()).unwrap();
-        let clock = Arc::new(FixedClock::new(self.now));
-        let disk = Disk::holding(self.image.clone());
-        let store = Store::on_backend(disk.clone(), dir.path(), eager(&clock)).unwrap();
-        for work in before {
-            work.run(&store).unwrap();
-        }
-        Scene { dir, clock, disk, store, model: self.model.clone() }
-    }
+    scene
 }
 
-struct Scene {
-    dir: TempDir,
-    clock: Arc<FixedClock>,
-    disk: Disk,
-    store: Store,
-    model: Model,
-}
-
-impl Scene {
-    /// Works, cut off at a step where one is named. Answers each step's name and how many requests the disk
-    /// had seen by then.
-    fn work(&self, what: Work, cut: Option<usize>) -> Vec<(&'static str, usize)> {
-        let steps = Arc::new(Mutex::new(Vec::new()));
-        let (seen, disk) = (steps.clone(), self.disk.clone());
-        self.store.on_step(move |number, name| {
-            seen.lock().unwrap().push((name, disk.requests()));
-            cut == Some(number)
-        });
-        let done = what.run(&self.store);
-        assert_eq!(done.is_err(), cut.is_some(), "{done:?}");
-        self.store.on_step(|_, _| false);
-        steps.lock().unwrap().clone()
-    }
-
-    fn examine(&self) -> Result<(), String> {
-        agrees(&self.store, &self.model)
-    }
+fn examine(scene: &Scene) -> Result<(), String> {
+    agrees(&scene.store, &scene.model)
 }
 
 /// Opens what a cut left and holds all of it against the model.
@@ -179,44 +136,30 @@ fn recovered(image: Vec<u8>, dir: &Path, clock: &Arc<FixedClock>, model: &Model)
     opened.map(|(store, _)| store)
 }
 
-/// What a power cut may do to a staged file that was not forced to the disk.
-fn lose_unforced(dir: &Path, step: &str, rng: &mut Rng) {
-    for file in files_below(&dir.join("staging")).unwrap() {
-        let bytes = fs::read(&file).unwrap();
-        match rng.below(3) {
-            0 => fs::remove_file(&file).unwrap(),
-            1 if step != "forced and checked" => {
-                fs::write(&file, &bytes[..rng.below(bytes.len().max(1))]).unwrap();
-            }
-            _ => {}
-        }
-    }
-}
-
 #[test]
 fn a_power_cut_at_every_step_of_maintenance_loses_nothing() {
     let seed = seed("a_power_cut_at_every_step_of_maintenance_loses_nothing");
     let mut rng = Rng::new(seed);
     let mut cuts = 0;
     for round in 0..rounds(1, 20) as u64 {
-        let template = Template::new(seed + round);
+        let template = filled(seed + round);
         for (before, what) in ALL {
-            let scene = template.scene(before);
-            let steps = scene.work(what, None);
-            scene.examine().unwrap();
+            let scene = behind(&template, before);
+            let steps = scene.run(None, |store| what.run(store));
+            examine(&scene).unwrap();
             assert!(steps.len() > 2, "{what:?}: {steps:?}");
             // Long runs cut at every step, short ones at some forty of each kind of work, others with every seed.
             let stride = steps.len().div_ceil(rounds(40, 1_000_000));
             let first = rng.below(stride);
             for (number, (name, _)) in steps.iter().enumerate().skip(first).step_by(stride) {
-                let scene = template.scene(before);
-                let requests = scene.work(what, Some(number))[number].1;
+                let scene = behind(&template, before);
+                let requests = scene.run(Some(number), |store| what.run(store))[number].1;
                 let place = format!("{what:?} cut at step {number}, {name}");
                 // A process that lives on after the error goes on as well.
-                scene.examine().unwrap_or_else(|error| panic!("{place}, without a cut: {error}"));
+                examine(&scene).unwrap_or_else(|error| panic!("{place}, without a cut: {error}"));
                 let Scene { dir, clock, disk, store, model } = scene;
                 drop(store);
-                lose_unforced(dir.path(), name, &mut rng);
+                lose_unforced(dir.path(), name, &mut rng).unwrap();
                 let image = disk.trace().image(requests, Survival::Random, &mut rng);
                 let store = recovered(image, dir.path(), &clock, &model)
                     .map_err(|error| format!("{place}: {error}"))
@@ -243,12 +186,12 @@ fn again(store: &Store, what: Work, model: &Model, place: &str) {
 fn a_power_cut_at_every_write_of_a_swap_loses_nothing() {
     let seed = seed("a_power_cut_at_every_write_of_a_swap_loses_nothing");
     let mut rng = Rng::new(seed);
-    let template = Template::new(seed);
+    let template = filled(seed);
     let mut images = 0;
     for (before, what) in ALL {
-        let scene = template.scene(before);
+        let scene = behind(&template, before);
         let begin = scene.disk.requests();
-        scene.work(what, None);
+        scene.run(None, |store| what.run(store));
         let Scene { dir, clock, disk, store, model } = scene;
         drop(store);
         let (trace, end) = (disk.trace(), disk.requests());
@@ -275,11 +218,11 @@ fn a_power_cut_at_every_write_of_a_swap_loses_nothing() {
 fn a_disk_that_fails_anywhere_in_maintenance_loses_nothing() {
     let seed = seed("a_disk_that_fails_anywhere_in_maintenance_loses_nothing");
     let mut rng = Rng::new(seed);
-    let template = Template::new(seed);
+    let template = filled(seed);
     let mut failures = 0;
     for (before, what) in ALL {
         for round in 0..rounds(8, 100) {
-            let scene = template.scene(before);
+            let scene = behind(&template, before);
             let first = scene.disk.requests();
             scene.disk.fail_at(first + rng.within(0, 60), round % 2 == 0);
             failures += usize::from(what.run(&scene.store).is_err());
@@ -299,10 +242,10 @@ fn a_disk_that_fails_anywhere_in_maintenance_loses_nothing() {
 #[test]
 fn what_is_written_at_any_step_of_a_merge_or_an_undo_is_there() {
     let seed = seed("what_is_written_at_any_step_of_a_merge_or_an_undo_is_there");
-    let template = Template::new(seed);
+    let template = filled(seed);
     for (before, what) in ALL {
         for step_by in 0..rounds(3, 40) {
-            let Scene { dir, clock, disk, store, model } = template.scene(before);
+            let Scene { dir, clock, disk, store, model } = behind(&template, before);
             let (store, model) = (Arc::new(store), Arc::new(Mutex::new(model)));
             let mut workload = Workload::new(market(), seed + step_by as u64);
             let (weak, at, shared) = (Arc::downgrade(&store), clock.clone(), model.clone());
@@ -333,8 +276,8 @@ fn what_is_written_at_any_step_of_a_merge_or_an_undo_is_there() {
 
 #[test]
 fn a_snapshot_reads_the_files_of_its_time_whatever_is_merged_meanwhile() {
-    let template = Template::new(7);
-    let scene = template.scene(&[]);
+    let template = filled(7);
+    let scene = behind(&template, &[]);
     let held = scene.store.snapshot().unwrap();
     let (before, kinds) = (live_files(&scene.store, &market().kinds).unwrap(), market().kinds);
     let first = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
@@ -359,13 +302,13 @@ fn a_snapshot_reads_the_files_of_its_time_whatever_is_merged_meanwhile() {
     let refused = scene.store.undo(false).unwrap_err();
     assert!(matches!(refused, MaintenanceError::NotUndone { .. }), "{refused}");
     assert!(after.len() < before.len());
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
 }
 
 #[test]
 fn a_merge_is_undone_until_its_time_is_over_or_a_later_one_depends_on_it() {
-    let template = Template::new(11);
-    let scene = template.scene(&[]);
+    let template = filled(11);
+    let scene = behind(&template, &[]);
     let kinds = market().kinds;
     let before = live_files(&scene.store, &kinds).unwrap();
     let merges = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
@@ -374,7 +317,7 @@ fn a_merge_is_undone_until_its_time_is_over_or_a_later_one_depends_on_it() {
     for number in 0..merges.len() {
         let report = scene.store.undo(false).unwrap();
         assert!(number > 0 || report == told, "{report:?} {told:?}");
-        scene.examine().unwrap();
+        examine(&scene).unwrap();
     }
     assert_eq!(live_files(&scene.store, &kinds).unwrap(), before);
     let refused = scene.store.undo(false).unwrap_err();
@@ -388,24 +331,24 @@ fn a_merge_is_undone_until_its_time_is_over_or_a_later_one_depends_on_it() {
     let refused = scene.store.undo(false).unwrap_err();
     assert!(refused.to_string().contains("over"), "{refused}");
     scene.store.maintain(MaintenanceBudget::default()).unwrap();
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
     turn(&scene.clock, 8 * DAY_MS);
     scene.store.maintain(MaintenanceBudget::default()).unwrap();
     assert!(scene.store.trash().unwrap().is_empty(), "{:?}", scene.store.trash());
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
 }
 
 #[test]
 fn a_file_whose_way_back_was_lost_is_put_in_place_and_a_damaged_one_is_not_undone() {
-    let template = Template::new(13);
-    let Scene { dir, clock, disk, store, model } = template.scene(&[Work::Merge, Work::Undo]);
+    let template = filled(13);
+    let Scene { dir, clock, disk, store, model } = behind(&template, &[Work::Merge, Work::Undo]);
     let live = live_files(&store, &market().kinds).unwrap();
     drop(store);
     for file in &live {
         fs::rename(file, dir.path().join("trash").join(file.file_name().unwrap())).unwrap();
     }
     drop(recovered(disk.bytes(), dir.path(), &clock, &model).unwrap());
-    let scene = template.scene(&[Work::Merge]);
+    let scene = behind(&template, &[Work::Merge]);
     for file in files_below(&scene.dir.path().join("trash")).unwrap() {
         let mut bytes = fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
@@ -417,13 +360,13 @@ fn a_file_whose_way_back_was_lost_is_put_in_place_and_a_damaged_one_is_not_undon
         matches!(&refused, MaintenanceError::NotUndone { detail } if detail.contains("damaged")),
         "{refused}"
     );
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
 }
 
 #[test]
 fn a_merge_that_writes_something_else_is_found_out_and_changes_nothing() {
-    let template = Template::new(17);
-    let scene = template.scene(&[]);
+    let template = filled(17);
+    let scene = behind(&template, &[]);
     let before = (live_files(&scene.store, &market().kinds).unwrap(), scene.store.stats().unwrap().lsn);
     scene.store.sabotage(&[Sabotage::LoseARow]);
     let found = scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap_err();
@@ -448,15 +391,15 @@ fn a_merge_that_writes_something_else_is_found_out_and_changes_nothing() {
     let after = (live_files(&scene.store, &market().kinds).unwrap(), scene.store.stats().unwrap().lsn);
     assert_eq!(before, after);
     assert_eq!(segments_below(scene.dir.path()).unwrap(), before.0, "nothing is left over");
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
     scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
-    scene.examine().unwrap();
+    examine(&scene).unwrap();
 }
 
 #[test]
 fn a_damaged_input_stops_a_merge_and_leaves_nothing_behind() {
-    let template = Template::new(29);
-    let scene = template.scene(&[]);
+    let template = filled(29);
+    let scene = behind(&template, &[]);
     let live = live_files(&scene.store, &market().kinds).unwrap();
     for file in &live {
         let mut bytes = fs::read(file).unwrap();
@@ -474,13 +417,13 @@ fn a_damaged_input_stops_a_merge_and_leaves_nothing_behind() {
 /// The tests above must fail where merging is broken; else they prove nothing.
 #[test]
 fn a_broken_merge_is_seen_by_these_tests() {
-    let template = Template::new(19);
-    let scene = template.scene(&[]);
+    let template = filled(19);
+    let scene = behind(&template, &[]);
     scene.store.sabotage(&[Sabotage::LoseARow, Sabotage::TrustTheOutput]);
     scene.store.merge(&WHOLE, &mut |_, _| {}).unwrap();
-    let error = scene.examine().expect_err("rows are missing and nobody sees it");
+    let error = examine(&scene).expect_err("rows are missing and nobody sees it");
     println!("without the comparison: {error}");
-    let scene = template.scene(&[]);
+    let scene = behind(&template, &[]);
     scene.store.sabotage(&[Sabotage::DeleteBeforeTheCommit]);
     let steps = Arc::new(Mutex::new(0));
     let requests = steps.clone();
@@ -644,14 +587,14 @@ fn verify_names_files_that_the_store_knows_nothing_of() {
 fn compaction_that_is_cut_off_or_fails_loses_nothing() {
     let seed = seed("compaction_that_is_cut_off_or_fails_loses_nothing");
     let mut rng = Rng::new(seed);
-    let template = Template::new(seed);
+    let template = filled(seed);
     let what = CompactOptions::default();
-    let Scene { dir, clock, disk, store, model } = template.scene(&[Work::Merge]);
+    let Scene { dir, clock, disk, store, model } = behind(&template, &[Work::Merge]);
     let begin = disk.requests();
     let done = store.compact_here(&what).unwrap();
     println!("{} bytes before, {} after", done.before.database_bytes, done.after.database_bytes);
     let (trace, end) = (disk.trace(), disk.requests());
-    assert!(disk.bytes().len() < template.image.len() && end > begin + 10);
+    assert!(disk.bytes().len() < template.bytes() && end > begin + 10);
     for _ in 0..rounds(60, 2_000) {
         let cut = rng.within(begin, end);
         let survival = *rng.pick(&[Survival::Random, Survival::Random, Survival::Nothing, Survival::All]);
@@ -661,7 +604,7 @@ fn compaction_that_is_cut_off_or_fails_loses_nothing() {
     }
     let mut failures = 0;
     for round in 0..rounds(20, 300) {
-        let Scene { dir, clock, disk, store, model } = template.scene(&[Work::Merge]);
+        let Scene { dir, clock, disk, store, model } = behind(&template, &[Work::Merge]);
         disk.fail_at(disk.requests() + rng.within(0, end - begin), round % 2 == 0);
         failures += usize::from(store.compact_here(&what).is_err());
         recovered(disk.bytes(), dir.path(), &clock, &model)
@@ -673,8 +616,8 @@ fn compaction_that_is_cut_off_or_fails_loses_nothing() {
 
 #[test]
 fn readers_and_writers_go_on_while_everything_is_merged_undone_and_emptied() {
-    let template = Template::new(23);
-    let Scene { dir, clock, disk, store, model } = template.scene(&[]);
+    let template = filled(23);
+    let Scene { dir, clock, disk, store, model } = behind(&template, &[]);
     let (stop, stopped) = channel::<()>();
     let looks = std::thread::scope(|scope| {
         let (store, model) = (&store, &model);

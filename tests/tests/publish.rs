@@ -12,22 +12,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use barkeeper::{CommitError, MaintenanceError, SealOptions, Store};
 use barkeeper_records::{
-    AdjustmentTag, Bar, BarRun, Batch, Clock, FixedClock, Interval, OnConflict, Operation, SeriesKey,
-    Timestamp,
+    AdjustmentTag, Bar, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey,
 };
-use barkeeper_tests::disk::{Disk, Survival};
+use barkeeper_tests::disk::Survival;
 use barkeeper_tests::examine::{Depth, Examination};
-use barkeeper_tests::folder::{clock, copy, files_below, options, turn, verify};
+use barkeeper_tests::folder::{copy, files_below, options, turn, verify};
 use barkeeper_tests::market::Market;
 use barkeeper_tests::model::{Model, same_answer};
 use barkeeper_tests::rng::Rng;
+use barkeeper_tests::scene::{Scene, Template, lose_unforced};
 use barkeeper_tests::seed::{rounds, seed};
 use barkeeper_tests::workload::Workload;
-use tempfile::TempDir;
 
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,69 +118,8 @@ fn fill(store: &Store, clock: &FixedClock, seed: u64) -> Model {
     model
 }
 
-/// A filled store that every scene begins with a copy of.
-struct Template {
-    dir: TempDir,
-    image: Vec<u8>,
-    now: Timestamp,
-    model: Model,
-}
-
-impl Template {
-    fn new(seed: u64) -> Self {
-        let (dir, clock, disk) = (tempfile::tempdir().unwrap(), clock(), Disk::new());
-        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
-        let model = fill(&store, &clock, seed);
-        drop(store);
-        Self { dir, image: disk.bytes(), now: clock.now(), model }
-    }
-
-    fn folder(&self) -> (TempDir, Arc<FixedClock>) {
-        let copied = tempfile::tempdir().unwrap();
-        copy(self.dir.path(), copied.path()).unwrap();
-        (copied, Arc::new(FixedClock::new(self.now)))
-    }
-
-    /// The store on a disk that is recorded, its segments in a folder.
-    fn scene(&self) -> Scene {
-        let (dir, clock) = self.folder();
-        let disk = Disk::holding(self.image.clone());
-        let store = Store::on_backend(disk.clone(), dir.path(), options(&clock)).unwrap();
-        Scene { dir, clock, disk, store, model: self.model.clone() }
-    }
-
-    /// The store whole in a folder.
-    fn on_files(&self) -> (TempDir, Arc<FixedClock>) {
-        let (dir, clock) = self.folder();
-        fs::write(dir.path().join("store.redb"), &self.image).unwrap();
-        (dir, clock)
-    }
-}
-
-struct Scene {
-    dir: TempDir,
-    clock: Arc<FixedClock>,
-    disk: Disk,
-    store: Store,
-    model: Model,
-}
-
-impl Scene {
-    /// Publishes, cut off at a step where one is named. Answers each step's name and how many requests
-    /// the disk had seen by then.
-    fn publish(&self, what: Publication, cut: Option<usize>) -> Vec<(&'static str, usize)> {
-        let steps = Arc::new(Mutex::new(Vec::new()));
-        let (seen, disk) = (steps.clone(), self.disk.clone());
-        self.store.on_step(move |number, name| {
-            seen.lock().unwrap().push((name, disk.requests()));
-            cut == Some(number)
-        });
-        let done = what.run(&self.store, &market());
-        assert_eq!(done.is_err(), cut.is_some(), "{done:?}");
-        let steps = steps.lock().unwrap().clone();
-        assert!(cut.is_none_or(|cut| steps.len() == cut + 1));
-        steps
-    }
+fn filled(seed: u64) -> Template {
+    Template::new(options, |store, clock| fill(store, clock, seed))
 }
 
 /// Everything that must hold of a store after a cut. Answers the store.
@@ -210,41 +148,25 @@ fn segment_names(dir: &Path, parts: &[&str]) -> Vec<PathBuf> {
     names
 }
 
-/// What a power cut may do to a staged file: what was not forced to the disk is torn, empty or gone.
-fn lose_unforced(dir: &Path, step: &str, rng: &mut Rng) {
-    for file in files_below(&dir.join("staging")).unwrap() {
-        let forced = step == "forced and checked";
-        let bytes = fs::read(&file).unwrap();
-        match rng.below(4) {
-            // The folder's entry is forced with the move, not before.
-            0 => fs::remove_file(&file).unwrap(),
-            _ if forced => {}
-            1 => fs::write(&file, []).unwrap(),
-            2 => fs::write(&file, &bytes[..rng.below(bytes.len())]).unwrap(),
-            _ => fs::write(&file, vec![0; bytes.len()]).unwrap(),
-        }
-    }
-}
-
 #[test]
 fn a_power_cut_at_every_step_loses_nothing() {
     let seed = seed("a_power_cut_at_every_step_loses_nothing");
     let mut rng = Rng::new(seed);
     let mut cuts = 0;
     for round in 0..rounds(1, 20) as u64 {
-        let template = Template::new(seed + round);
+        let template = filled(seed + round);
         for what in ALL {
-            let steps = template.scene().publish(what, None);
+            let steps = template.scene().run(None, |store| what.run(store, &market()));
             let last = if what == Publication::Seal { "after a removal" } else { "after the commit" };
             assert_eq!(steps.last().map(|step| step.0), Some(last));
             for (number, (name, _)) in steps.iter().enumerate() {
                 let scene = template.scene();
                 let after = what.apply(&scene.model, &market(), &scene.clock);
-                let seen = scene.publish(what, Some(number));
+                let seen = scene.run(Some(number), |store| what.run(store, &market()));
                 let requests = seen[number].1;
                 let Scene { dir, clock, disk, store, model } = scene;
                 drop(store);
-                lose_unforced(dir.path(), name, &mut rng);
+                lose_unforced(dir.path(), name, &mut rng).unwrap();
                 let image = disk.trace().image(requests, Survival::Random, &mut rng);
                 let possible = if *name == "after the commit" { &after } else { &model };
                 let place = format!("{what:?} cut at step {number}, {name}");
@@ -278,11 +200,11 @@ fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
     let mut rng = Rng::new(seed);
     let mut images = 0;
     for round in 0..rounds(1, 20) as u64 {
-        let template = Template::new(seed + round);
+        let template = filled(seed + round);
         for what in ALL {
             let scene = template.scene();
             let after = what.apply(&scene.model, &market(), &scene.clock);
-            let steps = scene.publish(what, None);
+            let steps = scene.run(None, |store| what.run(store, &market()));
             let Scene { dir, clock, disk, store, model } = scene;
             drop(store);
             let trace = disk.trace();
@@ -320,7 +242,7 @@ fn a_power_cut_at_every_write_of_the_publishing_commit_loses_nothing() {
 fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
     let seed = seed("a_publication_that_is_cut_off_leaves_a_folder_that_verifies");
     let mut cuts = 0;
-    let template = Template::new(seed);
+    let template = filled(seed);
     for what in ALL {
         let mut number = 0;
         loop {
@@ -357,7 +279,7 @@ fn a_publication_that_is_cut_off_leaves_a_folder_that_verifies() {
 #[test]
 fn a_published_file_whose_move_was_lost_is_put_in_place() {
     let seed = seed("a_published_file_whose_move_was_lost_is_put_in_place");
-    let template = Template::new(seed);
+    let template = filled(seed);
     let (dir, clock) = template.on_files();
     for file in files_below(&dir.path().join("bars")).unwrap() {
         fs::rename(&file, dir.path().join("staging").join(file.file_name().unwrap())).unwrap();
@@ -373,7 +295,7 @@ fn a_published_file_whose_move_was_lost_is_put_in_place() {
 #[test]
 fn orphans_wait_in_the_trash_and_files_of_others_are_left_alone() {
     let seed = seed("orphans_wait_in_the_trash_and_files_of_others_are_left_alone");
-    let template = Template::new(seed);
+    let template = filled(seed);
     let (dir, clock) = template.on_files();
     let store = Store::open(dir.path(), options(&clock)).unwrap();
     // Cut off when the first file of the second publication stands in its place.
