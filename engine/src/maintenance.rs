@@ -191,6 +191,8 @@ fn run(
     next: Next,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<MergeReport, MaintenanceError> {
+    // What is merged keeps its place until it can no longer be undone, and what it becomes may be as long.
+    inner.space.for_bars(next.plan.bytes)?;
     let twins = next.entries.iter().any(|entry| entry.twin.is_some());
     let axes = if twins { 2 } else { 1 };
     let (mut done, all) = (0, next.plan.rows * axes);
@@ -249,10 +251,23 @@ pub(crate) fn maintain(
     budget: MaintenanceBudget,
 ) -> Result<MaintenanceReport, MaintenanceError> {
     let _alone = inner.maintaining();
+    let mut report = MaintenanceReport::default();
+    let worked = work(inner, budget, &mut report);
+    // Whatever stopped the work: what waits in the trash goes when its time is over, and makes room.
+    if !matches!(&worked, Err(error) if error.is_cut()) {
+        report.trash = sweep(inner, false)?;
+    }
+    worked.map(|()| report)
+}
+
+fn work(
+    inner: &Arc<Inner>,
+    budget: MaintenanceBudget,
+    report: &mut MaintenanceReport,
+) -> Result<(), MaintenanceError> {
     let clock = &inner.options.clock;
     let begun = clock.steady();
     let is_over = || Duration::from_nanos(clock.steady().saturating_sub(begun).unsigned_abs()) >= budget.time;
-    let mut report = MaintenanceReport::default();
     let daily = inner.upkeep.is_daily(begun);
     if hot_bytes(inner)? > inner.options.maintenance.hot_bytes {
         report.sealed = seal(inner, &SealOptions::default(), &mut |_, _| {})?;
@@ -273,8 +288,7 @@ pub(crate) fn maintain(
         report.tombstones = drop_tombstones(inner)?;
         inner.upkeep.was_daily(begun);
     }
-    report.trash = sweep(inner, false)?;
-    Ok(report)
+    Ok(())
 }
 
 /// How many bytes of rows are hot, judged by the number of values.

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use barkeeper::{CommitError, MaintenanceError, OpenError, SealOptions, Store, StoreOptions, WriteState};
+use barkeeper::{
+    CommitError, MaintenanceError, MergeOptions, OpenError, SealOptions, Store, StoreOptions, WriteState,
+};
 use barkeeper_records::{
     AdjustmentTag, BarRun, Batch, FixedClock, Interval, OnConflict, Operation, SeriesKey, Timestamp,
     TradeRecord,
@@ -212,6 +214,36 @@ fn a_full_disk_stops_bars_then_the_rest_and_all_goes_on_when_there_is_room() {
     drop(ledger.store.take());
     verify(&dir, with_reserve(&ledger.clock)).unwrap();
     ledger.store = Some(Store::open(&dir, with_reserve(&ledger.clock)).unwrap());
+    ledger.look();
+    drop(ledger.store.take());
+}
+
+#[test]
+fn a_merge_begins_only_where_its_output_has_room() {
+    let Some(disk) = Disk::mounted(32 << 20) else { return };
+    let mut ledger = Ledger::new(&disk.store());
+    for _ in 0..2 {
+        for _ in 0..20 {
+            ledger.bars().unwrap();
+        }
+        ledger.store().seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
+    }
+    let whole = MergeOptions { whole: true, ..MergeOptions::default() };
+    let bytes = ledger.store().merge_plan(&whole).unwrap()[0].bytes;
+    assert!(bytes > 128 << 10, "{bytes} bytes are too few for this test");
+    // Enough for bars, and too little for the merge.
+    disk.fill("other", RESERVE / 2 + bytes / 2);
+    let before = ledger.store().stats().unwrap().segments;
+    let error = ledger.store().merge(&whole, &mut |_, _| {}).unwrap_err();
+    let MaintenanceError::Commit(inner) = &error else { panic!("{error:?}") };
+    assert!(
+        matches!(**inner, CommitError::LowSpace { needed, .. } if needed == RESERVE / 2 + bytes),
+        "{error:?}"
+    );
+    assert_eq!(ledger.store().stats().unwrap().segments, before);
+    ledger.bars().unwrap();
+    disk.free("other");
+    assert!(!ledger.store().merge(&whole, &mut |_, _| {}).unwrap().is_empty());
     ledger.look();
     drop(ledger.store.take());
 }
