@@ -60,24 +60,8 @@ impl Prepared {
     }
 
     fn entry(self, lsn: Lsn, version: Option<Version>) -> (SegmentEntry, barkeeper_storage::SegmentIndexV1) {
-        let WrittenSegment { rows, first, last, first_day, last_day, bytes, blake3, index } = self.written;
-        let entry = SegmentEntry {
-            id: self.id,
-            axis: self.axis,
-            twin: self.twin,
-            dataset: self.dataset,
-            rows,
-            first,
-            last,
-            first_day,
-            last_day,
-            version,
-            bytes,
-            blake3,
-            digest: self.digest,
-            lsn,
-        };
-        (entry, index)
+        let written = self.written.entry(self.id, self.axis, self.dataset, version);
+        (SegmentEntry { twin: self.twin, digest: self.digest, lsn, ..written }, self.written.index)
     }
 }
 

@@ -10,9 +10,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use barkeeper_records::{
-    AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
-};
+use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
 use barkeeper_storage::{
     Axis, Dataset, Segment, SegmentEntry, SegmentIndexV1, SegmentKind, SegmentWriter, VersionedBar,
 };
@@ -77,22 +75,12 @@ fn write(path: &Path, kind: SegmentKind, all: &Series) -> (SegmentEntry, Segment
         }
     }
     let written = writer.finish().unwrap();
-    let entry = SegmentEntry {
-        id: 1,
-        axis: kind.axis,
-        twin: None,
-        dataset: Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
-        rows: written.rows,
-        first: written.first,
-        last: written.last,
-        first_day: written.first_day,
-        last_day: written.last_day,
-        version: kind.version,
-        bytes: written.bytes,
-        blake3: written.blake3,
-        digest: Digest::default(),
-        lsn: Lsn(1),
-    };
+    let entry = written.entry(
+        1,
+        kind.axis,
+        Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
+        kind.version,
+    );
     (entry, written.index)
 }
 

@@ -534,7 +534,7 @@ fn groups_of(metadata: &ParquetMetaData, index: &SegmentIndexV1, kind: &SegmentK
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
-    use barkeeper_records::{AdjustmentTag, Digest, Interval, Lsn};
+    use barkeeper_records::{AdjustmentTag, Interval};
 
     use super::*;
     use crate::index::{Page, RunV1};
@@ -556,22 +556,7 @@ mod tests {
             writer.push_series(name.parse().unwrap(), (0..3).map(bar).collect::<Vec<_>>()).unwrap();
         }
         let written = writer.finish().unwrap();
-        let entry = SegmentEntry {
-            id: 1,
-            axis: Axis::Instrument,
-            twin: None,
-            dataset: Dataset::Bars { interval, adjustment },
-            rows: written.rows,
-            first: written.first,
-            last: written.last,
-            first_day: written.first_day,
-            last_day: written.last_day,
-            version,
-            bytes: written.bytes,
-            blake3: written.blake3,
-            digest: Digest::default(),
-            lsn: Lsn(1),
-        };
+        let entry = written.entry(1, Axis::Instrument, Dataset::Bars { interval, adjustment }, version);
         (entry, written.index)
     }
 

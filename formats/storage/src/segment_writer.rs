@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
+use barkeeper_records::{
+    AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::WriterProperties;
@@ -21,7 +23,7 @@ use crate::barrows::VersionedBar;
 use crate::encode::{self, Chunk};
 use crate::hashing::HashingFile;
 use crate::index::{Page, RunV1, SegmentIndexV1};
-use crate::manifest::Axis;
+use crate::manifest::{Axis, Dataset, SegmentEntry};
 use crate::segment::{load_metadata, pairs_of};
 use crate::verified::{SegmentError, VerifiedFile};
 
@@ -71,6 +73,28 @@ pub struct WrittenSegment {
     pub blake3: [u8; 32],
     /// Runs, pages and block checksums.
     pub index: SegmentIndexV1,
+}
+
+impl WrittenSegment {
+    /// The manifest's entry of the file: alone, of an empty digest and of no commit; who publishes it says those.
+    pub fn entry(&self, id: u128, axis: Axis, dataset: Dataset, version: Option<Version>) -> SegmentEntry {
+        SegmentEntry {
+            id,
+            axis,
+            twin: None,
+            dataset,
+            rows: self.rows,
+            first: self.first,
+            last: self.last,
+            first_day: self.first_day,
+            last_day: self.last_day,
+            version,
+            bytes: self.bytes,
+            blake3: self.blake3,
+            digest: Digest::default(),
+            lsn: Lsn(0),
+        }
+    }
 }
 
 fn schema(version_column: bool) -> String {

@@ -8,8 +8,8 @@ use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use barkeeper_records::{
-    AccountId, AdjustmentTag, Bar, BookId, Bucket, Digest, EventPlace, InstrumentId, Interval, Lsn,
-    PositionKey, SeriesKey, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay, Version,
+    AccountId, AdjustmentTag, Bar, BookId, Bucket, EventPlace, InstrumentId, Interval, Lsn, PositionKey,
+    SeriesKey, StrategySnapshotKey, Table, Timestamp, TradeId, TradingDay, Version,
 };
 use barkeeper_storage::{
     Axis, BarV1, BookV1, ChunkView, Damage, Dataset, DigestV1, ExternalIdV1, HeadV1, IdentityV1, ImportV1,
@@ -255,22 +255,12 @@ fn segment(path: &Path) -> (SegmentEntry, SegmentIndexV1, Vec<(InstrumentId, Ver
         all.extend(bars.into_iter().map(|bar| (instrument, bar)));
     }
     let written = writer.finish().unwrap();
-    let entry = SegmentEntry {
-        id: 1,
-        axis: kind.axis,
-        twin: None,
-        dataset: Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
-        rows: written.rows,
-        first: written.first,
-        last: written.last,
-        first_day: written.first_day,
-        last_day: written.last_day,
-        version: kind.version,
-        bytes: written.bytes,
-        blake3: written.blake3,
-        digest: Digest::default(),
-        lsn: Lsn(1),
-    };
+    let entry = written.entry(
+        1,
+        kind.axis,
+        Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
+        kind.version,
+    );
     (entry, written.index, all)
 }
 

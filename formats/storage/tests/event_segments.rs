@@ -7,9 +7,9 @@ use std::path::Path;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
-use barkeeper_records::{Digest, InstrumentId, Lsn, MarketTrade, Side, Timestamp, TradingDay, Version};
+use barkeeper_records::{InstrumentId, MarketTrade, Side, Timestamp, TradingDay, Version};
 use barkeeper_storage::{
-    Axis, EventSegment, EventWriter, RowFile, SegmentEntry, SegmentError, StoredEvent, VersionedEvent,
+    Axis, EventSegment, EventWriter, RowFile, SegmentError, StoredEvent, VersionedEvent,
 };
 use proptest::prelude::*;
 
@@ -45,22 +45,7 @@ fn open(path: &Path, version: Option<Version>) -> EventSegment<MarketTrade> {
         assert!(writer.push(instrument, second).is_err(), "they are written already");
     }
     let written = writer.finish().unwrap();
-    let entry = SegmentEntry {
-        id: 1,
-        axis: Axis::Instrument,
-        twin: None,
-        dataset: MarketTrade::DATASET,
-        rows: written.rows,
-        first: written.first,
-        last: written.last,
-        first_day: written.first_day,
-        last_day: written.last_day,
-        version,
-        bytes: written.bytes,
-        blake3: written.blake3,
-        digest: Digest::default(),
-        lsn: Lsn(1),
-    };
+    let entry = written.entry(1, Axis::Instrument, MarketTrade::DATASET, version);
     EventSegment::open(path, entry, written.index).unwrap()
 }
 

@@ -8,9 +8,7 @@ use std::path::Path;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
-use barkeeper_records::{
-    AdjustmentTag, Bar, Digest, InstrumentId, Interval, Lsn, Timestamp, TradingDay, Version,
-};
+use barkeeper_records::{AdjustmentTag, Bar, InstrumentId, Interval, Timestamp, TradingDay, Version};
 use barkeeper_storage::{
     Axis, Dataset, RowFile, Segment, SegmentEntry, SegmentError, SegmentIndexV1, SegmentKind, SegmentWriter,
     VersionedBar,
@@ -51,22 +49,12 @@ fn write(path: &Path, kind: SegmentKind, rows: &[Row]) -> (SegmentEntry, Segment
         }
     }
     let written = writer.finish().unwrap();
-    let entry = SegmentEntry {
-        id: 1,
-        axis: kind.axis,
-        twin: None,
-        dataset: Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
-        rows: written.rows,
-        first: written.first,
-        last: written.last,
-        first_day: written.first_day,
-        last_day: written.last_day,
-        version: kind.version,
-        bytes: written.bytes,
-        blake3: written.blake3,
-        digest: Digest::default(),
-        lsn: Lsn(1),
-    };
+    let entry = written.entry(
+        1,
+        kind.axis,
+        Dataset::Bars { interval: kind.interval, adjustment: kind.adjustment },
+        kind.version,
+    );
     (entry, written.index)
 }
 

@@ -208,21 +208,12 @@ fn entries() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().expect("a folder");
     let written = bars(0, &folder.path().join("segment.parquet"));
     let (interval, adjustment, _) = daily();
+    let digest = Digest { count: written.rows, low: 1, high: 2 };
     let entry = |dataset| SegmentEntry {
-        id: 7,
-        axis: Axis::Instrument,
         twin: Some(8),
-        dataset,
-        rows: written.rows,
-        first: written.first,
-        last: written.last,
-        first_day: written.first_day,
-        last_day: written.last_day,
-        version: Some(Version::ZERO),
-        bytes: written.bytes,
-        blake3: written.blake3,
-        digest: Digest { count: written.rows, low: 1, high: 2 },
+        digest,
         lsn: Lsn(1),
+        ..written.entry(7, Axis::Instrument, dataset, Some(Version::ZERO))
     };
     let retired = RetiredSegment { entry: entry(Dataset::MarketTrades), generation: 3, until: written.last };
     let merge = MergeV1 {
