@@ -1,12 +1,13 @@
 //! The merged view of bars: delta, slabs and segments, of which the highest version wins.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use barkeeper_records::{
     AdjustmentTag, InstrumentId, Interval, RangeTombstone, SeriesKey, Timestamp, Version,
 };
-use barkeeper_storage::{Axis, BarV1, ChunkView, RunV1, StoredRow, TombstoneV1, VersionedBar, keys};
+use barkeeper_storage::{Axis, BarV1, ChunkView, RunV1, Segment, StoredRow, TombstoneV1, VersionedBar, keys};
 
 use crate::error::{ReadResult, missing};
 use crate::manifest::SegmentCache;
@@ -27,22 +28,43 @@ impl<V: View> Bars<'_, V> {
         from: Timestamp,
         to: Timestamp,
     ) -> ReadResult<Vec<VersionedBar>> {
-        Ok(self.range_with_hot(series, from, to)?.0)
+        Ok(self.range_as(series, from, to, 0, |row| row)?.0)
     }
 
-    /// The same, with the number of rows that the hot tier had.
-    pub(crate) fn range_with_hot(
+    /// The same, of each bar what `part` takes of it, with the number of rows that the hot tier had; `room` is
+    /// left for what the caller puts behind them.
+    pub(crate) fn range_as<T>(
         &self,
         series: &SeriesKey,
         from: Timestamp,
         to: Timestamp,
-    ) -> ReadResult<(Vec<VersionedBar>, usize)> {
+        room: usize,
+        part: impl Fn(VersionedBar) -> T,
+    ) -> ReadResult<(Vec<T>, usize)> {
         let mut found = Winners::new(self.tombstones(series)?);
-        self.cold(series, from, to, &mut found)?;
-        let sealed = found.bars.len();
         self.hot(series, from, to, &mut found)?;
-        let hot = found.bars.len() - sealed;
-        Ok((found.finish(), hot))
+        found.sort();
+        let hot = found.bars.len();
+        let sealed = self.sealed_rows(series, from, to)?;
+        // Most series stand in one segment and, behind it, in the hot tier.
+        if let ([(segment, rows)], true) = (sealed.as_slice(), found.tombstones.is_empty()) {
+            let mut bars = Vec::with_capacity(count_of(rows) + hot + room);
+            let (mut last, mut ascending) = (None, true);
+            segment.visit_series(rows.clone(), |row| {
+                let ts = row.bar.ts;
+                if (from..=to).contains(&ts) {
+                    ascending &= last < Some(ts);
+                    last = Some(ts);
+                    bars.push(part(row));
+                }
+            })?;
+            if ascending && found.bars.first().is_none_or(|first| last < Some(first.bar.ts)) {
+                bars.extend(found.bars.into_iter().map(part));
+                return Ok((bars, hot));
+            }
+        }
+        offer_sealed(&sealed, from, to, &mut found)?;
+        Ok((found.finish().into_iter().map(part).collect(), hot))
     }
 
     /// The last `count` bars of a series at or before `to`, ascending. `first` is the series' first
@@ -283,26 +305,29 @@ impl<V: View> Bars<'_, V> {
         to: Timestamp,
         found: &mut Winners,
     ) -> ReadResult<()> {
+        offer_sealed(&self.sealed_rows(series, from, to)?, from, to, found)
+    }
+
+    /// Where a series stands in segments, as far as it may lie between `from` and `to`.
+    fn sealed_rows(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> ReadResult<Vec<(Arc<Segment>, Range<u64>)>> {
         let manifest = self.segments.manifest(self.view)?;
+        let mut found = Vec::new();
         for entry in manifest.of(series.interval, series.adjustment, Axis::Instrument) {
             if entry.last < from || entry.first > to {
                 continue;
             }
             let segment = self.segments.segment(self.view, entry)?;
             let Some(run) = segment.index().of_instrument(&series.instrument) else { continue };
-            if run.last < from.nanos() || run.first > to.nanos() {
-                continue;
+            if run.last >= from.nanos() && run.first <= to.nanos() {
+                found.push((segment, rows_of(&run, series.interval, from)));
             }
-            let rows = rows_of(&run, series.interval, from);
-            let count = usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0);
-            found.bars.reserve(count.min(RESERVED));
-            segment.visit_series(rows, |bar| {
-                if (from..=to).contains(&bar.bar.ts) {
-                    found.offer(bar);
-                }
-            })?;
         }
-        Ok(())
+        Ok(found)
     }
 
     fn hot(&self, series: &SeriesKey, from: Timestamp, to: Timestamp, found: &mut Winners) -> ReadResult<()> {
@@ -351,6 +376,29 @@ impl<V: View> Bars<'_, V> {
     }
 }
 
+/// Offers the rows that lie between `from` and `to`.
+fn offer_sealed(
+    sealed: &[(Arc<Segment>, Range<u64>)],
+    from: Timestamp,
+    to: Timestamp,
+    found: &mut Winners,
+) -> ReadResult<()> {
+    for (segment, rows) in sealed {
+        found.bars.reserve(count_of(rows));
+        segment.visit_series(rows.clone(), |bar| {
+            if (from..=to).contains(&bar.bar.ts) {
+                found.offer(bar);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// For how many of some rows room is made before they are read.
+fn count_of(rows: &Range<u64>) -> usize {
+    usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(0).min(RESERVED)
+}
+
 /// Bars for which room is made before they are read: the whole history of a daily series.
 const RESERVED: usize = 16_384;
 
@@ -373,7 +421,7 @@ const fn days_of(interval: Interval) -> i64 {
 
 /// The rows of a run that may lie at or after `from`. Bars of a day and longer are at least a day apart;
 /// shorter ones may stand closer than their interval (a first bar of a session that opens between hours).
-fn rows_of(run: &RunV1, interval: Interval, from: Timestamp) -> std::ops::Range<u64> {
+fn rows_of(run: &RunV1, interval: Interval, from: Timestamp) -> Range<u64> {
     let end = run.start + u64::from(run.rows);
     if from.nanos() <= run.first || !interval.is_daily_or_longer() {
         return run.start..end;

@@ -21,7 +21,7 @@ use crate::session::{read_head, read_number};
 use crate::store::Inner;
 use crate::tables::Tab;
 use crate::tails::{MOST_BARS, TAIL_BARS};
-use crate::view::{ReadView, View};
+use crate::view::{ReadView, SingleView, View};
 
 /// A snapshot of a store at one LSN, with the relaxed values that were visible when it was taken.
 ///
@@ -99,7 +99,7 @@ impl Snapshot {
     /// One position as it is now. Whoever asks for nothing else needs no LSN, so the head is not read.
     pub(crate) fn position_now(inner: &Inner, key: &PositionKey) -> ReadResult<Option<Position>> {
         let relaxed = inner.overlay.now();
-        let view = ReadView::new(inner.hot.begin_read()?);
+        let view = SingleView::new(inner.hot.begin_read()?);
         let row = read_position(&view, key)?;
         Ok(row.and_then(|row| Some(shown(&relaxed, row.position?, row.entry))))
     }
@@ -176,15 +176,13 @@ impl Snapshot {
         self.view.alive()?;
         let end = self.inner.tails.end_of(series, from, to, self.lsn);
         let begins = end.as_ref().map(|end| end.begins);
-        let (rows, hot) = match begins {
+        let room = end.as_ref().map_or(0, |end| end.bars.len());
+        let read = |to| self.merged().range_as(series, from, to, room, |row| row.bar);
+        let (mut bars, hot) = match begins {
             Some(None) => (Vec::new(), 0),
-            Some(Some(begins)) => {
-                let before = Timestamp::from_nanos(begins.nanos().saturating_sub(1));
-                self.merged().range_with_hot(series, from, before)?
-            }
-            None => self.merged().range_with_hot(series, from, to)?,
+            Some(Some(begins)) => read(Timestamp::from_nanos(begins.nanos().saturating_sub(1)))?,
+            None => read(to)?,
         };
-        let mut bars: Vec<Bar> = rows.into_iter().map(|row| row.bar).collect();
         let (mut last, mut held) = (None, 0);
         if let Some(mut end) = end {
             (last, held) = (Some(end.last), end.held);

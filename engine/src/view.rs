@@ -86,6 +86,39 @@ fn guarded<T>(read: impl FnOnce() -> ReadResult<T>) -> ReadResult<T> {
     }
 }
 
+/// A table of a transaction; `None` where nothing was ever put into it.
+fn open_table(txn: &ReadTransaction, tab: Tab) -> ReadResult<Option<ReadOnlyTable<Bytes, Bytes>>> {
+    match txn.open_table(tab.definition()) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(read_error(error)),
+    }
+}
+
+/// A read transaction for a single look-up, which opens its table for it: cheaper than room for every table.
+pub(crate) struct SingleView(ReadTransaction);
+
+impl SingleView {
+    /// A view for reads that touch no file beside the database.
+    pub(crate) const fn new(txn: ReadTransaction) -> Self {
+        Self(txn)
+    }
+}
+
+impl View for SingleView {
+    fn with<R>(&self, tab: Tab, key: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
+        guarded(|| {
+            let Some(table) = open_table(&self.0, tab)? else { return Ok(f(None)) };
+            let value = table.get(key).map_err(read_error)?;
+            Ok(f(value.as_ref().map(redb::AccessGuard::value)))
+        })
+    }
+
+    fn scan(&self, tab: Tab, from: &[u8], to: &[u8], backwards: bool, visit: Visit<'_>) -> ReadResult<()> {
+        guarded(|| open_table(&self.0, tab)?.map_or(Ok(()), |table| walk(&table, from, to, backwards, visit)))
+    }
+}
+
 /// A read transaction with its tables opened as they are asked for.
 struct Opened {
     /// What keeps the files in their places that the transaction may see.
@@ -104,11 +137,7 @@ impl Opened {
         if let Some(table) = cell.get() {
             return Ok(table.as_ref());
         }
-        let opened = match self.txn.open_table(tab.definition()) {
-            Ok(table) => Some(table),
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(read_error(error)),
-        };
+        let opened = open_table(&self.txn, tab)?;
         Ok(cell.get_or_init(|| opened).as_ref())
     }
 }
