@@ -157,5 +157,5 @@ def run(name, about, peer, workloads):
     sys.stdout.flush()
 
 
-BARS = ["import_csv", "last_60", "all_sealed", "last_60_of_100", "day_sealed", "ma20", "append_day"]
+BARS = ["import_csv", "last_60", "all_sealed", "last_60_of_100", "day_sealed", "ma20", "factors", "append_day"]
 LEDGER = ["one_position", "hundred_positions", "commit"]

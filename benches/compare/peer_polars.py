@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from common import BARS, LEDGER, THREADS, Cannot, forced, run
+from common import BARS, LEDGER, THREADS, Cannot, Data, forced, run
 
 NUMBERS = ["open", "high", "low", "close", "volume", "amount"]
 
@@ -76,6 +76,32 @@ class Polars:
 
         self.data.equal("ma20_sum", ask(0))
         self.bench.time("ma20", "one sorted file, lazy", ask, 5, warm=False)
+
+    def factors(self):
+        data = Data(self.data.home.parent / self.data.home.name.replace("desk", "factors"))
+        many, schema = self.scratch / "factors.parquet", {"datetime": pl.Int32} | dict.fromkeys(NUMBERS, pl.Float64)
+        bars = pl.scan_csv(f"{data.csv}/*.csv", include_file_paths="path", schema=schema)
+        code = pl.col("path").str.split("/").list.last().str.strip_suffix(".csv").alias("code")
+        bars.select(code, "datetime", *NUMBERS).collect().sort("code", "datetime").write_parquet(many, compression="zstd")
+        close, opened, volume = pl.col("close"), pl.col("open"), pl.col("volume") * 100
+        factors = [close / close.shift(n).over("code") - 1 for n in (1, 5, 20)]
+        factors += [close.rolling_mean(n).over("code") / close for n in (5, 10, 20, 60)]
+        factors += [
+            close.rolling_std(20).over("code") / close,
+            (pl.col("high") - pl.col("low")) / opened,
+            (close - opened) / opened,
+            pl.col("high").rolling_max(20).over("code") / close,
+            pl.col("low").rolling_min(20).over("code") / close,
+            volume.rolling_mean(5).over("code") / volume.rolling_mean(20).over("code"),
+            pl.col("amount") / volume / close,
+        ]
+        total = sum((factor.sum() for factor in factors[1:]), factors[0].sum())
+
+        def ask(_):
+            return pl.scan_parquet(many).select(total).collect().item()
+
+        data.equal("factors_sum", ask(0))
+        self.bench.time("factors", "one sorted file, lazy", ask, 5, warm=False)
 
     def append_day(self):
         days = [

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use barkeeper_records::{Bar, TradingDay};
 use serde_json::{Value, json};
 
+use crate::factors;
 use crate::market::{self, Shape};
 
 /// Raised when the generated market or its files change, so that kept ones are written anew.
-const EDITION: u32 = 2;
+const EDITION: u32 = 3;
 /// The folder's name tells the import that volumes are lots and prices as traded.
 const CSV_FOLDER: &str = "_daily_tushare";
 /// Instruments whose answers are checked.
@@ -84,6 +85,7 @@ pub(crate) fn prepare(data: &Path, shape: Shape) -> anyhow::Result<Files> {
         "day_rows": totals.day_rows,
         "day_close_sum": totals.day,
         "ma20_sum": totals.averages,
+        "factors_sum": totals.factors,
         "csv_bytes": totals.csv_bytes,
     });
     // Last: what was cut short has no answers.
@@ -102,6 +104,7 @@ struct Totals {
     day_rows: usize,
     day: f64,
     averages: f64,
+    factors: f64,
     csv_bytes: usize,
 }
 
@@ -130,6 +133,7 @@ impl Totals {
         self.rows += bars.len();
         self.close += sum_of_closes(bars);
         self.averages += averages_of(bars.iter().map(|bar| bar.close));
+        self.factors += factors::sum_of(bars);
         if asked {
             let last = bars.get(bars.len().saturating_sub(60)..).unwrap_or(bars);
             self.last_rows += last.len();

@@ -66,6 +66,7 @@ static GOALS: &[Goal] = &[
         .because("5,000 statistics, digests and instrument numbers are brought up one by one before the one sync"),
     most("append_day_syncs", "4 syncs", Of::Value, 4.0),
     most("ma20", "250 ms", Of::Median, 250.0 * MS),
+    most("factors_scan", "10 % of the factors", Of::Ratio, 0.1),
     most("import_csv", "5 s", Of::Median, 5.0 * S)
         .because("a quarter is encoding the columns of both axes, an eighth parsing text; the rest hashes, compares and syncs"),
     most("commit", "1.3 x a one-table redb commit", Of::Ratio, 1.3)

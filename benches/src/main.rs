@@ -7,6 +7,7 @@
 
 mod counting;
 mod desk;
+mod factors;
 mod files;
 mod floors;
 mod goals;

@@ -2,6 +2,8 @@
 
 mod append;
 mod commits;
+#[cfg(feature = "polars")]
+mod frames;
 mod import;
 mod ledger;
 mod minutes;
@@ -29,6 +31,9 @@ pub(crate) enum Part {
     Trades,
     /// Sealed bars on both axes
     Sealed,
+    /// Frames of polars over sealed bars
+    #[cfg(feature = "polars")]
+    Frames,
     /// Days appended, and hot bars on both axes
     Append,
     /// Durable commits, alone and many at once
@@ -50,6 +55,8 @@ impl Part {
             Self::Ledger => ledger::run(desk),
             Self::Trades => trades::run(desk),
             Self::Sealed => sealed::run(desk),
+            #[cfg(feature = "polars")]
+            Self::Frames => frames::run(desk),
             Self::Append => append::run(desk),
             Self::Commits => commits::run(desk),
             Self::Opening => opening::run(desk),

@@ -17,8 +17,10 @@ use self::results::Results;
 use crate::workspace::{Workspace, check, program};
 
 /// The parts of `workloads`, in the order in which they run: the first makes what the others stand on.
-const PARTS: [&str; 10] =
-    ["import", "ledger", "trades", "sealed", "append", "commits", "opening", "minutes", "pace", "mixed"];
+const PARTS: [&str; 11] = [
+    "import", "ledger", "trades", "sealed", "frames", "append", "commits", "opening", "minutes", "pace",
+    "mixed",
+];
 /// The longest that a part or a peer may take beside what it is told to sustain; what it printed until then
 /// counts.
 const LONGEST: Duration = Duration::from_secs(7 * 60);
@@ -71,7 +73,14 @@ fn known(name: &str) -> bool {
 }
 
 fn measure(workspace: &Workspace, settings: &Settings, home: &Path, kept: &Path) -> Result<()> {
-    check(workspace.cargo().args(["build", "--release", "--package", "barkeeper-benches"]))?;
+    check(workspace.cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "barkeeper-benches",
+        "--features",
+        "polars",
+    ]))?;
     let name = if cfg!(windows) { "workloads.exe" } else { "workloads" };
     let workloads = workspace.target.join("release").join(name);
     let start = || -> Command {
