@@ -464,7 +464,7 @@ fn segments_that_pile_up_are_merged_by_the_stores_own_maintenance() {
     }
     assert!(merges > 3, "{merges}");
     agrees(&store, &model).unwrap();
-    // A budget of nothing does nothing but say that there is more.
+    // What merging left behind is counted, and given back on request.
     let space = store.space().unwrap();
     assert!(space.superseded_rows > 0 && space.trash_bytes > 0, "{space:?}");
     drop(store);
