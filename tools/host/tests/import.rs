@@ -88,7 +88,7 @@ fn ticks_and_market_trades_are_taken_once_and_bad_rows_are_named() {
     assert_eq!((report.ticks.inserted, report.market_trades.inserted, report.files), (2, 2, 2), "{report:?}");
     let [rejected] = report.rejected.as_slice() else { panic!("{report:?}") };
     assert!(rejected.line == 4 && rejected.file.ends_with("ticks.csv"), "{rejected:?}");
-    assert_eq!(rejected.reason, "volume is -1, below zero");
+    assert_eq!(rejected.reason, "expected a number from 0");
     let snapshot = place.opened.store.snapshot().unwrap();
     let stored = snapshot.last_ticks(&"600000.SH".parse().unwrap(), 9).unwrap();
     assert_eq!(stored.iter().map(|tick| tick.last).collect::<Vec<_>>(), [8.1, 8.2]);
