@@ -1,6 +1,9 @@
 //! Files of other programs, under the names and with the options that matter to their parsers.
 
-use barkeeper_sources::{ImportOptions, SourceFile, detect, merge_positions, sources};
+use barkeeper_records::Calendar;
+use barkeeper_sources::{
+    ImportOptions, PerShares, SourceFile, corporate_actions as actions_of, detect, merge_positions, sources,
+};
 
 /// Reads bytes as a source would; the first byte chooses the name and the options.
 fn parse(source: &str, names: &[&str], bytes: &[u8]) -> bool {
@@ -87,4 +90,23 @@ pub(crate) fn vnpy_tick(bytes: &[u8]) -> bool {
 
 pub(crate) fn bars_csv(bytes: &[u8]) -> bool {
     parse("bars-csv", &["bars.csv", "x"], bytes)
+}
+
+/// The first byte chooses for how many shares the terms are.
+pub(crate) fn corporate_actions(bytes: &[u8]) -> bool {
+    let Some((&choice, bytes)) = bytes.split_first() else { return false };
+    let per = if choice % 2 == 0 { PerShares::One } else { PerShares::Ten };
+    let file = SourceFile { name: "actions.csv", folder: None, bytes };
+    match actions_of(&file, per, &Calendar::default()) {
+        Ok(events) => {
+            let keys: Vec<_> = events.iter().map(|event| (event.instrument, event.ex_day)).collect();
+            assert!(keys.is_sorted_by(|one, next| one < next), "an instrument has two actions on a day");
+            assert!(events.iter().all(|event| event.plausible().is_ok()));
+            !events.is_empty()
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "instrument", body: instrument::instrument },
     Target { name: "rows", body: stored::rows },
     Target { name: "keys", body: stored::keys },
@@ -48,6 +48,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "binance_trades", body: files::binance_trades },
     Target { name: "vnpy_tick", body: files::vnpy_tick },
     Target { name: "bars_csv", body: files::bars_csv },
+    Target { name: "corporate_actions", body: files::corporate_actions },
 ];
 
 /// Does with bytes what a target does; answers whether they were taken, and not refused.

@@ -281,6 +281,8 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
     const TICKS: &str = "symbol,exchange,datetime,volume,turnover,open_interest,last_price,limit_up,limit_down,\
         bid_price_1,ask_price_1,bid_volume_1,ask_volume_1\n\
         rb2410,SHFE,2024-03-01 21:05:00.500,10,400,7,3795,4000,3600,3794,3795,5,7\n";
+    const ACTIONS: &str = "code,ex_date,cash,bonus,rights,rights_price,factor\n600000.SH,2024-06-20,0.32,0.3,,,\n\
+                       sz000001,2024-06-21,,,0.3,8.5,\nBTCUSDT.BINANCE,2024-06-22,,,,,0.5\n";
     const BARS: &str = "instrument,interval,adjustment,ts,trading_day,open,high,low,close,volume,turnover,open_interest\n\
         600000.SH,1d,raw,2024-01-02T00:00:00Z,2024-01-02,10,10.2,9.9,10.1,100000,1005000,0\n\
         IF2403.CFFEX,1m,raw,2024-01-02 09:31:00,2024-01-02,1,2,1,1.5,7,-8,\n";
@@ -321,6 +323,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         ]),
         "vnpy_tick" => texts(&[(0, TICKS)]),
         "bars_csv" => texts(&[(0, BARS)]),
+        "corporate_actions" => texts(&[(0, ACTIONS), (1, ACTIONS)]),
         _ => Vec::new(),
     }
 }

@@ -84,5 +84,5 @@ macro_rules! replayed {
 replayed! {
     instrument rows keys blocks event_blocks manifest sums segments backup
     tdx_day silverquant_kline silverquant_state binance_kline binance_trades vnpy_tick
-    bars_csv
+    bars_csv corporate_actions
 }
