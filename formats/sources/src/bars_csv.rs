@@ -11,8 +11,11 @@
 //! | `open_interest` | may be missing or empty |
 //! | `interval`, `adjustment` | may be missing: then the options say the interval, and prices are raw unless they say else |
 //!
-//! Columns may stand in any order, and others are left alone. Volume of Chinese shares, funds and bonds is compared
-//! with turnover; where it does not fit a note says so, because not everybody knows a turnover.
+//! Columns may stand in any order, and others are left alone, which a note says; one that looks like a misspelt
+//! `interval` or `adjustment` is refused. Every row has as many cells as the header. A file of which most rows do
+//! not fit is refused as a whole. Volume of Chinese shares, funds and bonds is compared with turnover; where it does
+//! not fit a note says so, because not everybody knows a turnover, but a file whose volume is plainly in lots is
+//! refused.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +28,7 @@ use crate::gather::Gathered;
 use crate::parsed::{Parsed, RejectedRow};
 use crate::profile::VolumeUnit;
 use crate::security::{SecurityKind, kind_of};
-use crate::sheet::{Columns, Sheet, number, quantity, shown};
+use crate::sheet::{Columns, Sheet, as_wide, number, quantity, shown};
 use crate::source::{ImportOptions, Source, SourceFile};
 use crate::unit::{Claim, Subject, Traded, verify};
 
@@ -51,6 +54,12 @@ const TRADING_DAY: usize = 8;
 const OPEN_INTEREST: usize = 9;
 const INTERVAL: usize = 10;
 const ADJUSTMENT: usize = 11;
+/// How the names of columns begin that are taken for a misspelt one.
+const MISSPELT: [(&str, &str); 2] = [("adj", "adjustment"), ("inter", "interval")];
+/// Rejected rows from which a file may be doubted as a whole.
+const DOUBTED_FROM: usize = 10;
+/// How far the trading day may lie from the day of a bar inside it: a night before a weekend and a holiday.
+const FARTHEST_DAYS: u32 = 4;
 
 /// Bars as this program prints them.
 pub(crate) struct BarsCsv;
@@ -93,6 +102,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         missing,
         expected: HEADER,
     })?;
+    let (width, left_alone) = (header.len(), left_alone(file, header)?);
     let of_rows = header.iter().any(|cell| cell.trim().eq_ignore_ascii_case("interval"));
     let hint = "no column tells the length of the bars; give an interval such as 1d";
     if !of_rows && options.interval.is_none() {
@@ -100,7 +110,13 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     }
     let mut series: BTreeMap<SeriesKey, (Gathered<'_>, Vec<Traded>)> = BTreeMap::new();
     let mut rejected = Vec::new();
+    let mut of = 0_u64;
     while let Some((line, record)) = sheet.next()? {
+        of += 1;
+        if let Err((value, reason)) = as_wide(record, width) {
+            rejected.push(RejectedRow::new(file.name, line, "row", &value, reason));
+            continue;
+        }
         match row(record, &columns, options) {
             Ok((key, bar)) => {
                 let new = || (Gathered::new(file.name, key), Vec::new());
@@ -116,14 +132,28 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         }
     }
     let mut parsed = Parsed::new(NAME, format!("{NAME}: volume as it is stored, {}", text.encoding));
+    parsed.notes.extend(left_alone);
+    let mut to_compare = Vec::with_capacity(series.len());
     for (key, (gathered, traded)) in series {
         let (run, left_out) = gathered.finish()?;
         rejected.extend(left_out);
         parsed.quality.add(&run.quality());
         parsed.bars.extend((!run.bars().is_empty()).then_some(run));
-        parsed.notes.extend(doubt(file, &key, options, &traded));
+        to_compare.push((key, traded));
     }
     rejected.sort_by_key(|row| row.line);
+    if rejected.len() >= DOUBTED_FROM && rejected.len() as u64 > of / 2 {
+        let hint = match options.interval.filter(|_| !of_rows) {
+            Some(interval) => format!("the interval {interval} may be wrong"),
+            None => {
+                "the interval of the rows may be wrong, or columns may stand under another name".to_owned()
+            }
+        };
+        return Err(SourceError::MostRows { file: file.name.to_owned(), of, rows: rejected, hint });
+    }
+    for (key, traded) in to_compare {
+        parsed.notes.extend(doubt(file, &key, options, &traded)?);
+    }
     parsed.rejected = rejected;
     if parsed.bars.is_empty() {
         parsed.notes.push("the file holds no bars".to_owned());
@@ -131,16 +161,66 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     Ok(parsed)
 }
 
+/// Names the columns that are not read.
+///
+/// # Errors
+/// `Rows` where one of them looks like a misspelt column, whose bars would become others than they are.
+fn left_alone(file: &SourceFile<'_>, header: &StringRecord) -> Result<Option<String>, SourceError> {
+    let cells: Vec<String> = header.iter().map(|cell| cell.trim().to_ascii_lowercase()).collect();
+    let meant = |cell: &str| {
+        let alike = |(start, name): &&(&str, &str)| {
+            cell.starts_with(*start) && !cells.iter().any(|cell| cell == *name)
+        };
+        MISSPELT.iter().find(alike).map(|(_, name)| *name)
+    };
+    let unknown: Vec<&String> =
+        cells.iter().filter(|cell| !cell.is_empty() && !NAMES.contains(&cell.as_str())).collect();
+    let misspelt = unknown.iter().filter_map(|cell| {
+        let reason = format!("no column is called so; expected {}, or a name unlike it", meant(cell)?);
+        Some(RejectedRow::new(file.name, 1, "header", cell, reason))
+    });
+    let rows: Vec<RejectedRow> = misspelt.collect();
+    if !rows.is_empty() {
+        return Err(SourceError::Rows { file: file.name.to_owned(), rows });
+    }
+    Ok(match unknown.as_slice() {
+        [] => None,
+        [one] => Some(format!("the column {one} is not known and was left alone")),
+        more => {
+            let names: Vec<&str> = more.iter().map(|cell| cell.as_str()).collect();
+            Some(format!("the columns {} are not known and were left alone", names.join(", ")))
+        }
+    })
+}
+
 /// What a person should know of the unit of volume, where turnover / volume is not a price of the bars.
-fn doubt(file: &SourceFile<'_>, key: &SeriesKey, options: &ImportOptions, rows: &[Traded]) -> Option<String> {
-    let kind = kind_of(&key.instrument).filter(|kind| *kind != SecurityKind::Index)?;
+///
+/// # Errors
+/// `VolumeInLots` where every row that was compared would fit in lots, and none fits in shares.
+fn doubt(
+    file: &SourceFile<'_>,
+    key: &SeriesKey,
+    options: &ImportOptions,
+    rows: &[Traded],
+) -> Result<Option<String>, SourceError> {
+    let Some(kind) = kind_of(&key.instrument).filter(|kind| *kind != SecurityKind::Index) else {
+        return Ok(None);
+    };
     if options.unit.is_some() || key.adjustment != AdjustmentTag::Raw {
-        return None;
+        return Ok(None);
     }
     let told: Vec<Traded> = rows.iter().copied().filter(|row| row.turnover > 0.0).collect();
     let subject = Subject { file: file.name, kind, adjustment: key.adjustment };
-    let error = verify(subject, Claim::Declared(VolumeUnit::Shares), &told).err()?;
-    Some(format!("{}: taken as shares, and {error}", key.instrument))
+    match verify(subject, Claim::Declared(VolumeUnit::Shares), &told) {
+        Ok(_) => Ok(None),
+        Err(SourceError::UnitMismatch { better: Some(unit @ VolumeUnit::Lots), rows, .. })
+            if rows.count == rows.of =>
+        {
+            let (file, size) = (file.name.to_owned(), unit.size(kind));
+            Err(SourceError::VolumeInLots { file, instrument: key.instrument, size, rows })
+        }
+        Err(error) => Ok(Some(format!("{}: taken as shares, and {error}", key.instrument))),
+    }
 }
 
 type Wrong = (&'static str, String, String);
@@ -168,11 +248,25 @@ fn row(record: &StringRecord, columns: &Columns, options: &ImportOptions) -> Res
         }
         text => text.parse().map_err(|error| wrong(TRADING_DAY, &error))?,
     };
+    if !daily && let Some(day) = far_from(trading_day, ts, &instrument) {
+        let reason = format!(
+            "the bar is of {day} on the venue's clock; expected a day at most {FARTHEST_DAYS} days from it"
+        );
+        return Err(wrong(TRADING_DAY, &reason));
+    }
     let value = |place: usize| number(cell(place)).map_err(|reason| wrong(place, &reason));
     let amount = |place: usize| quantity(cell(place)).map_err(|reason| wrong(place, &reason));
     let open_interest = if cell(OPEN_INTEREST).is_empty() { 0.0 } else { amount(OPEN_INTEREST)? };
     let numbers = [value(2)?, value(3)?, value(4)?, value(5)?, amount(6)?, value(7)?, open_interest];
     Ok((SeriesKey { interval, adjustment, instrument }, Bar::from_numbers(ts, trading_day, numbers)))
+}
+
+/// The day of an instant on the venue's clock, where a trading day is further from it than nights and holidays make
+/// it.
+fn far_from(trading_day: TradingDay, ts: Timestamp, instrument: &InstrumentId) -> Option<TradingDay> {
+    let local = ts.in_zone(instrument.zone()).ok()?;
+    let day = TradingDay::from_date(local.date())?;
+    (day.days().abs_diff(trading_day.days()) > FARTHEST_DAYS).then_some(day)
 }
 
 /// The start of a bar: a day, an instant with its offset, or a time on the venue's clock.
@@ -238,7 +332,7 @@ mod tests {
         let text = format!(
             "{header}moon,2024-01-02,,1,1,1,1,1,1\n600000.SH,soon,,1,1,1,1,1,1\n600000.SH,2024-01-02,x,1,1,1,1,1,1\n\
              600000.SH,2024-01-02,,1,1,one,1,1,1\n600000.SH,2024-01-02,,1,1,1,1,-1,1\n\
-             600000.SH,2024-01-02,2024-01-03,1,1,1,1,1,1\n600000.SH,2024-01-02,,10,10,10,10,100,100000\n"
+             600000.SH,2024-01-02,2024-01-03,1,1,1,1,1,1\n600000.SH,2024-01-02,,10,10,10,10,100,10000\n"
         );
         let parsed = read(&text, Some("1d")).unwrap();
         let fields: Vec<(u64, &str)> =
@@ -252,6 +346,122 @@ mod tests {
         let parsed =
             read(&format!("{header}600000.SH,2024-01-02T01:31:00Z,,1,1,1,1,1,1\n"), Some("1m")).unwrap();
         assert_eq!(parsed.rejected[0].field, "trading_day", "{parsed:?}");
+    }
+
+    const HEAD: &str = "instrument,ts,trading_day,open,high,low,close,volume,turnover\n";
+
+    #[test]
+    fn a_row_wider_or_narrower_than_the_header_is_left_out() {
+        let text = format!(
+            "{HEAD}600000.SH,2024-01-02,,10,10,10,10,1,234,12340\n600000.SH,2024-01-03,,10,10,10,10,1234\n\
+             600000.SH,2024-01-04,,10,10,10,10,\"1,234\",12340\n600000.SH,2024-01-05,,10,10,10,10,1234,12340\n"
+        );
+        let parsed = read(&text, Some("1d")).unwrap();
+        assert_eq!(parsed.rows(), 1);
+        let shown: Vec<String> = parsed.rejected.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "bars.csv:2: row '600000.SH,2024-01-02,,10,10,10,10,1,234,12340': 10 cells; expected 9 cells as \
+                 the header has",
+                "bars.csv:3: row '600000.SH,2024-01-03,,10,10,10,10,1234': 8 cells; expected 9 cells as the \
+                 header has",
+                "bars.csv:4: volume '1,234': expected a decimal number",
+            ]
+        );
+    }
+
+    #[test]
+    fn unknown_columns_are_named_and_misspelt_ones_refused() {
+        let with = |name: &str, value: &str| {
+            format!("{},{name}\n600000.SH,2024-01-02,,10,10,10,10,100,1000,{value}\n", HEAD.trim_end())
+        };
+        let parsed = read(&with("Note", "x"), Some("1d")).unwrap();
+        assert_eq!(parsed.notes, ["the column note is not known and was left alone"]);
+        let parsed = read(&with("adjustment,adj_close,note", "raw,1,x"), Some("1d")).unwrap();
+        assert_eq!(parsed.notes, ["the columns adj_close, note are not known and were left alone"]);
+        for (name, meant) in [("adjustement", "adjustment"), ("Adj", "adjustment"), ("intervall", "interval")]
+        {
+            let error = read(&with(name, "x"), Some("1d")).unwrap_err();
+            let SourceError::Rows { rows, .. } = &error else { panic!("{error}") };
+            assert_eq!((rows.len(), rows[0].line, rows[0].field.as_str()), (1, 1, "header"));
+            assert!(rows[0].reason.contains(&format!("expected {meant}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_which_most_rows_do_not_fit_is_refused() {
+        let hours = |wrong: u32, right: u32| {
+            let wrong = (0..wrong).map(|n| {
+                format!(
+                    "600000.SH,2024-01-02T{:02}:{:02}:00Z,2024-01-02,10,10,10,10,1,10\n",
+                    n / 60,
+                    1 + n % 60
+                )
+            });
+            let right = (0..right).map(|n| format!("600000.SH,{},,10,10,10,10,1,10\n", 20_230_101 + n));
+            [HEAD.to_owned()].into_iter().chain(wrong).chain(right).collect::<String>()
+        };
+        let error = read(&hours(12, 11), Some("1d")).unwrap_err();
+        let shown = error.to_string();
+        assert!(matches!(&error, SourceError::MostRows { of: 23, rows, .. } if rows.len() == 12), "{shown}");
+        for says in
+            ["12 of 23 rows do not fit: line 2: row '2024-01-02T00:01:00Z'", "the interval 1d may be wrong"]
+        {
+            assert!(shown.contains(says), "{says}: {shown}");
+        }
+        for (wrong, right) in [(12, 12), (9, 1)] {
+            let parsed = read(&hours(wrong, right), Some("1d")).unwrap();
+            assert_eq!((parsed.rejected.len(), parsed.rows()), (wrong as usize, u64::from(right)));
+        }
+    }
+
+    #[test]
+    fn the_trading_day_of_a_minute_is_near_its_day_on_the_venues_clock() {
+        let bar = |ts: &str, day: &str| format!("IF2403.CFFEX,{ts},{day},10,10,10,10,1,10\n");
+        let text = [
+            HEAD.to_owned(),
+            // 21:00 on a Friday is of Monday; 23:59Z is a day later in Shanghai.
+            bar("2024-03-01T21:00:00+08:00", "2024-03-04"),
+            bar("2024-03-01T23:59:00Z", "2024-03-06"),
+            bar("2024-03-01 09:31:00", "2024-03-06"),
+            bar("2024-03-01 09:32:00", "2023-03-01"),
+        ];
+        let parsed = read(&text.concat(), Some("1m")).unwrap();
+        let found: Vec<(u64, &str, &str)> =
+            parsed.rejected.iter().map(|row| (row.line, row.field.as_str(), row.value.as_str())).collect();
+        assert_eq!(found, [(4, "trading_day", "2024-03-06"), (5, "trading_day", "2023-03-01")]);
+        assert!(parsed.rejected[0].reason.contains("of 2024-03-01"), "{}", parsed.rejected[0].reason);
+    }
+
+    #[test]
+    fn volume_that_is_in_lots_throughout_is_refused_unless_somebody_vouches_for_it() {
+        let text = format!(
+            "{HEAD}600000.SH,2024-01-02,,10,10,10,10,1234,1234000\n600000.SH,2024-01-03,,10,10,10,10,56,56000\n"
+        );
+        let error = read(&text, Some("1d")).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::VolumeInLots { size: 100.0, rows, .. } if rows.count == 2),
+            "{error}"
+        );
+        let shown = error.to_string();
+        assert!(
+            shown.contains("600000.SH is in lots") && shown.contains("multiply volume by 100"),
+            "{shown}"
+        );
+        let mixed = format!("{text}600000.SH,2024-01-04,,10,10,10,10,5600,56000\n");
+        let [note] = read(&mixed, Some("1d")).unwrap().notes.try_into().unwrap();
+        assert!(note.ends_with("in lots they would fit"), "{note}");
+        let odd = format!("{HEAD}600000.SH,2024-01-02,,11,12,11,12,1,9\n");
+        let [note] = read(&odd, Some("1d")).unwrap().notes.try_into().unwrap();
+        assert!(note.ends_with("where 11 to 12 was expected"), "{note}");
+        let file = SourceFile { name: "bars.csv", folder: None, bytes: text.as_bytes() };
+        let vouched = ImportOptions {
+            interval: "1d".parse().ok(),
+            unit: Some(VolumeUnit::Shares),
+            ..ImportOptions::default()
+        };
+        assert_eq!(BarsCsv.parse(&file, &vouched).unwrap().rows(), 2);
     }
 
     proptest! {

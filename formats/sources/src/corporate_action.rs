@@ -10,7 +10,7 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::decode::decode;
 use crate::error::SourceError;
 use crate::parsed::RejectedRow;
-use crate::sheet::{Columns, Sheet, shown};
+use crate::sheet::{Columns, Sheet, as_wide, shown};
 use crate::source::SourceFile;
 
 const NAMES: [&str; 7] = ["code", "ex_date", "cash", "bonus", "rights", "rights_price", "factor"];
@@ -28,8 +28,9 @@ pub enum PerShares {
 
 /// Reads corporate actions from a CSV with a header. Columns: `code` (`SYMBOL.VENUE` in any spelling),
 /// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them)
-/// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Days on which the calendar is closed are wrong for instruments
-/// that trade on its clock. Sorted by instrument and ex-day; a line that says again what another says counts once.
+/// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Every line has
+/// as many cells as the header. Days on which the calendar is closed are wrong for instruments that trade on its clock.
+/// Sorted by instrument and ex-day; a line that says again what another says counts once.
 ///
 /// # Errors
 /// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is
@@ -59,11 +60,16 @@ pub fn corporate_actions(
         .filter(|cell| !known(cell))
         .map(|cell| RejectedRow::new(file.name, 1, "header", cell, format!("expected {EXPECTED}")))
         .collect();
+    let width = header.len();
     let mut events: BTreeMap<(InstrumentId, TradingDay), (u64, FactorEvent)> = BTreeMap::new();
     while let Some((line, record)) = sheet.next()? {
         let mut reject = |field: &str, value: &str, reason: String| {
             rejected.push(RejectedRow::new(file.name, line, field, value, reason));
         };
+        if let Err((value, reason)) = as_wide(record, width) {
+            reject("row", &value, reason);
+            continue;
+        }
         match row(record, &columns, per) {
             Ok(FactorEvent { instrument, ex_day, .. })
                 if instrument.zone() == calendar.zone() && !calendar.is_open(ex_day) =>
@@ -205,6 +211,18 @@ mod tests {
         assert_eq!(refused(text), [row(2, "rights_price", "")]);
         let text = "code,ex_date,cash,bonuss, note\n600000.SH,2024-06-20,3,1,x\n";
         assert_eq!(refused(text), [row(1, "header", "bonuss"), row(1, "header", "note")]);
+    }
+
+    #[test]
+    fn a_row_wider_or_narrower_than_the_header_is_refused() {
+        let text = "code,ex_date,cash,bonus\n600000.SH,2024-06-20,1,170\n600000.SH,2024-06-21,1,170,0.3\n\
+                    600000.SH,2024-06-24,1\n";
+        let Err(SourceError::Rows { rows, .. }) = read(text, PerShares::One) else { panic!("it was taken") };
+        let found: Vec<(u64, &str)> = rows.iter().map(|row| (row.line, row.field.as_str())).collect();
+        assert_eq!(found, [(2, "bonus"), (3, "row"), (4, "row")]);
+        assert_eq!(rows[1].value, "600000.SH,2024-06-21,1,170,0.3");
+        assert_eq!(rows[1].reason, "5 cells; expected 4 cells as the header has");
+        assert_eq!(rows[2].reason, "3 cells; expected 4 cells as the header has");
     }
 
     proptest! {

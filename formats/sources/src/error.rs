@@ -74,6 +74,18 @@ pub enum SourceError {
         /// All of them.
         rows: Vec<RejectedRow>,
     },
+    /// Most lines are wrong, in a file of which lines can be left out: it is not what it was said to be.
+    #[error("{file}: nothing was taken: {} of {of} rows do not fit: {}; {hint}", .rows.len(), shown_rows(.rows))]
+    MostRows {
+        /// The file's name.
+        file: String,
+        /// How many rows there are.
+        of: u64,
+        /// All that do not fit.
+        rows: Vec<RejectedRow>,
+        /// What may be wrong.
+        hint: String,
+    },
     /// No source knows the file.
     #[error("{file}: no source recognises this file; known are {}", .known.join(", "))]
     Unrecognised {
@@ -294,6 +306,21 @@ pub enum SourceError {
         unit: VolumeUnit,
         /// The unit in which the rows would fit.
         better: Option<VolumeUnit>,
+        /// The rows.
+        rows: OffRows,
+    },
+    /// Volume of an instrument is in lots throughout, in a file that holds shares.
+    #[error(
+        "{file}: the volume of {instrument} is in lots: as shares turnover / volume is outside the prices in \
+        {rows}; in lots all would fit; multiply volume by {size}, or give the option `unit` if it is in shares"
+    )]
+    VolumeInLots {
+        /// The file's name.
+        file: String,
+        /// The first such instrument.
+        instrument: InstrumentId,
+        /// Shares of a lot.
+        size: f64,
         /// The rows.
         rows: OffRows,
     },

@@ -93,6 +93,20 @@ impl Columns {
     }
 }
 
+/// Refuses a row with another number of cells than the header has: a comma inside a number such as 1,234
+/// moves every cell after it.
+///
+/// # Errors
+/// The row, and what was expected.
+pub(crate) fn as_wide(record: &StringRecord, header: usize) -> Result<(), (String, String)> {
+    let found = record.len();
+    if found == header {
+        return Ok(());
+    }
+    let row = record.iter().collect::<Vec<_>>().join(",");
+    Err((row, format!("{found} cells; expected {header} cells as the header has")))
+}
+
 /// The first line of a text, for errors.
 pub(crate) fn shown(record: &StringRecord) -> String {
     record.iter().collect::<Vec<_>>().join(",").chars().take(200).collect()

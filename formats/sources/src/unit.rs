@@ -133,6 +133,15 @@ impl Check<'_> {
         row.turnover + turnover_slack >= least && row.turnover - turnover_slack <= most
     }
 
+    /// Whether all of these rows fit another unit, and not only by the room that is left for rounding: a lot that
+    /// was rounded or cut off stands for half of one to two, and at least one row fits without it.
+    fn would_fit(&self, rows: &[&Traded], unit: VolumeUnit) -> bool {
+        let average = |row: &Traded| self.average(row, unit);
+        rows.iter()
+            .all(|row| self.within(row, unit) && (row.low / 2.0..=row.high * 2.0).contains(&average(row)))
+            && rows.iter().any(|row| (row.low..=row.high).contains(&average(row)))
+    }
+
     fn off(&self, unit: VolumeUnit, is_off: impl Fn(&Traded) -> bool) -> OffRows {
         self.evidence(unit, self.rows.iter().filter(|row| is_off(row)))
     }
@@ -158,10 +167,8 @@ impl Check<'_> {
         if off.count == 0 {
             return Ok(());
         }
-        let fits = |other: &VolumeUnit| {
-            self.rows.iter().filter(|row| !self.within(row, unit)).all(|row| self.within(row, *other))
-        };
-        let better = other(unit).filter(fits);
+        let wrong: Vec<&Traded> = self.rows.iter().filter(|row| !self.within(row, unit)).collect();
+        let better = other(unit).filter(|other| self.would_fit(&wrong, *other));
         Err(SourceError::UnitMismatch { file: self.file(), unit, better, rows: off })
     }
 
@@ -322,6 +329,22 @@ mod tests {
                 assert!(matches!(error, SourceError::UnitChanges { line: 3, .. }), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn another_unit_is_named_only_where_it_fits_beyond_rounding() {
+        let raw = subject(AdjustmentTag::Raw);
+        let row = |low, high, volume, turnover| Traded { line: 2, low, high, close: high, volume, turnover };
+        let better = |rows: &[Traded]| match verify(raw, Claim::Declared(VolumeUnit::Shares), rows) {
+            Err(SourceError::UnitMismatch { better, .. }) => better,
+            found => panic!("{found:?}"),
+        };
+        // One share for 11 to 12 would be a lot at 0.09, which only the room for rounding lets pass.
+        assert_eq!(better(&[row(11.0, 12.0, 1.0, 9.0)]), None);
+        assert_eq!(better(&[row(11.0, 12.0, 1.0, 9.0), row(11.0, 12.0, 1000.0, 1_150_000.0)]), None);
+        // 199 shares as one lot, beside a row that fits without rounding.
+        let rounded = [row(10.0, 10.0, 1.0, 1990.0), row(10.0, 10.0, 5.0, 5000.0)];
+        assert_eq!(better(&rounded), Some(VolumeUnit::Lots));
     }
 
     #[test]
