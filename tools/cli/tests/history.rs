@@ -37,4 +37,26 @@ fn a_corrected_bar_is_shown_as_it_was_known() {
     assert_eq!(known[0], was);
     let earlier = place.json("bars get 000001.SZ --as-of 2020-01-01");
     assert_eq!(earlier.as_array().unwrap().len(), 0);
+    let told = place.run("bars get 000001.SZ --as-of 2020-01-01");
+    assert!(told.stderr.contains("what was imported later is not in it"), "{told:?}");
+}
+
+/// With an adjustment, `--as-of` is a trading day, whenever the bars came into the store.
+#[test]
+fn adjusted_bars_end_with_the_day_that_they_are_seen_from() {
+    let place = Place::with_store();
+    place.done("factors set 000001.SZ 2023-08-10 --bonus 1");
+    let seen = |arguments: &str| {
+        let bars = place.json(&format!("bars get 000001.SZ --last 2 {arguments}"));
+        let bars = bars.as_array().unwrap().clone();
+        bars.iter()
+            .map(|bar| (bar["trading_day"].as_str().unwrap().to_owned(), bar["close"].as_f64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let raw = place.json("bars get 000001.SZ --from 2023-08-08 --to 2023-08-10");
+    let close = |place: usize| raw[place]["close"].as_f64().unwrap();
+    let expected = [("2023-08-08".to_owned(), close(0)), ("2023-08-09".to_owned(), close(1))];
+    assert_eq!(seen("--adjust forward --as-of 2023-08-09"), expected);
+    let halved = [("2023-08-09".to_owned(), close(1) / 2.0), ("2023-08-10".to_owned(), close(2))];
+    assert_eq!(seen("--adjust forward --as-of 2023-08-10"), halved);
 }

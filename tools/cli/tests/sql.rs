@@ -123,7 +123,7 @@ mod with_polars {
         for (query, says) in [
             (
                 "select * from bars where instrument = '600009.SH'",
-                "no bars, ticks or market trades of 600009.SH",
+                "no bars, ticks, market trades or positions of 600009.SH",
             ),
             (
                 "select * from bars b where b.instrument in ('sh600000')",
@@ -139,6 +139,9 @@ mod with_polars {
                 "{query}: {ran:?}"
             );
         }
+        let sum =
+            sql(&place, &["select sum(close) from bars where instrument in ('600000.SH', '60O000.SH')"]);
+        assert!(sum.code == 0 && sum.stderr.contains("note: "), "{sum:?}");
         let none = sql(&place, &["select * from bars where instrument = '600000.SH' and close < 0"]);
         assert!(none.code == 0 && !none.stderr.contains("note"), "{none:?}");
         let list = "select count(*) as n from bars where instrument in (select instrument from bars)";

@@ -96,8 +96,9 @@ mod answer {
             stream.finish()?;
             let behind = if rows < answer.height() { "; there are more" } else { "" };
             context.say(format_args!("{}{behind}.", counted(rows as u64, "row")));
-            if answer.height() == 0 {
-                let compared = Snapshot::sql_compared(&query)?;
+            // Also where there are rows: a sum over nothing is one, and a list may hold one good name and one bad.
+            let compared = Snapshot::sql_compared(&query)?;
+            if !compared.is_empty() {
                 for note in nothing_of(&snapshot, &compared)? {
                     context.say(note);
                 }
@@ -114,12 +115,13 @@ mod answer {
         }
     }
 
-    /// What of that which an empty answer was compared with is not in the store at all.
+    /// What of that which a query compares with is not in the store at all.
     fn nothing_of(snapshot: &Snapshot, compared: &[Compared]) -> anyhow::Result<Vec<String>> {
         let series = snapshot.all_series(None, None)?;
         let mut instruments: BTreeSet<InstrumentId> =
             series.iter().map(|one| one.series.instrument).collect();
         instruments.extend(snapshot.all_ticks()?.iter().map(|one| one.instrument));
+        instruments.extend(snapshot.all_positions(true)?.iter().map(|one| one.key.instrument));
         instruments.extend(snapshot.all_market_trades()?.iter().map(|one| one.instrument));
         let intervals: BTreeSet<Interval> = series.iter().map(|one| one.series.interval).collect();
         let note = |one: &Compared| {
@@ -137,7 +139,9 @@ mod answer {
                 Err(error) => Some(format!("note: {error}")),
                 Ok(instrument) if instrument.as_str() != text => Some(spelled(instrument.as_str())),
                 Ok(instrument) if instruments.contains(&instrument) => None,
-                Ok(_) => Some(format!("note: the store has no bars, ticks or market trades of {text}")),
+                Ok(_) => {
+                    Some(format!("note: the store has no bars, ticks, market trades or positions of {text}"))
+                }
             }
         };
         Ok(compared.iter().filter_map(note).collect())

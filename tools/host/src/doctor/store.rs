@@ -141,7 +141,11 @@ fn unopened(error: OpenError, settings: &DoctorSettings) -> Looked {
             looked.held = owner.map_or(Held::Unnamed, Held::By);
             looked
         }
-        OpenError::NotFound { .. } => Looked::without(false, Check::skipped(INTEGRITY, "there is no store")),
+        OpenError::NotFound { .. } => {
+            let hint =
+                format!("barkeeper init{} makes one; --store names one elsewhere", settings.with_store);
+            Looked::without(false, Check::skipped(INTEGRITY, "there is no store").hint(hint))
+        }
         OpenError::Newer { .. } => {
             let check = Check::failed(INTEGRITY, error.to_string()).hint("update this program");
             // A newer store is whole as far as anybody here can tell.

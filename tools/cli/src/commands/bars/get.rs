@@ -36,11 +36,11 @@ pub(crate) struct Get {
     /// All bars
     #[arg(long, conflicts_with_all = ["from", "to"])]
     all: bool,
-    /// As they were known then, before later corrections; a day means its end
+    /// As the store knew them then, before later corrections and imports; a day means its end. With --adjust: bars and
+    /// corporate actions up to that trading day, whenever they came into the store
     #[arg(long, value_name = "WHEN")]
     as_of: Option<When>,
-    /// Adjust prices for corporate actions (see `factors`): none, forward or backward; with --as-of only by
-    /// those up to that day
+    /// Adjust prices for corporate actions (see `factors`): none, forward or backward
     #[arg(long, value_name = "DIRECTION", default_value_t)]
     adjust: Direction,
     /// Adjust volume as well, by the number of shares
@@ -66,6 +66,11 @@ impl Get {
         output::rows(out, context.format, &rows)?;
         if rows.len() == 0 {
             context.say("No bars in this range.");
+            if self.as_of.is_some() && self.adjust == Direction::None {
+                context.say(
+                    "note: --as-of shows what the store held then; what was imported later is not in it",
+                );
+            }
         }
         Ok(Exit::Done)
     }
@@ -83,6 +88,14 @@ impl Get {
         let last = if ranged { None } else { Some(self.last.unwrap_or(LAST)) };
         let (from, to) =
             bar_range(self.kind.interval, self.instrument, self.from.as_ref(), self.to.as_ref())?;
+        if self.adjust != Direction::None {
+            let as_of = self.as_of.as_ref().map(|when| self.day_of(when)).transpose()?;
+            let adjustment = Adjustment { direction: self.adjust, as_of, volume: self.adjust_volume };
+            return Ok(match last {
+                Some(count) => snapshot.last_bars_adjusted(&series, count, adjustment)?,
+                None => snapshot.bars_adjusted(&series, from, to, adjustment)?,
+            });
+        }
         let found: Result<Vec<Bar>, ReadError> = match (&self.as_of, last) {
             (None, Some(count)) => snapshot.last_bars(&series, count),
             (None, None) => snapshot.bars(&series, from, to),
@@ -93,11 +106,6 @@ impl Get {
             }
         };
         let mut bars = found?;
-        if self.adjust != Direction::None {
-            let as_of = self.as_of.as_ref().map(|when| self.day_of(when)).transpose()?;
-            let adjustment = Adjustment { direction: self.adjust, as_of, volume: self.adjust_volume };
-            snapshot.adjust(&series, adjustment, &mut bars)?;
-        }
         let surplus = last.map_or(0, |count| bars.len().saturating_sub(count));
         bars.drain(..surplus);
         Ok(bars)
