@@ -30,7 +30,8 @@ pub enum PerShares {
 /// `ex_date`, `cash`, `bonus`, `rights` (for as many shares as `per` says), `rights_price` (for one of them)
 /// and `factor`; an empty cell, like a missing column, is nothing, but rights must say their price. Every line has
 /// as many cells as the header. Days on which the calendar is closed are wrong for instruments that trade on its clock.
-/// Sorted by instrument and ex-day; a line that says again what another says counts once.
+/// Sorted by instrument and ex-day, each with its line; a line that says again what another
+/// says counts once.
 ///
 /// # Errors
 /// `Header`, `Empty`, `Encoding` and the like where the file is none of these; `Rows` with every line that is
@@ -39,7 +40,7 @@ pub fn corporate_actions(
     file: &SourceFile<'_>,
     per: PerShares,
     calendar: &Calendar,
-) -> Result<Vec<FactorEvent>, SourceError> {
+) -> Result<Vec<(u64, FactorEvent)>, SourceError> {
     let text = decode(file)?;
     let mut sheet = Sheet::new(file.name, &text)?;
     let Some((_, header)) = sheet.next()? else {
@@ -71,14 +72,11 @@ pub fn corporate_actions(
             continue;
         }
         match row(record, &columns, per) {
-            Ok(FactorEvent { instrument, ex_day, .. })
-                if instrument.zone() == calendar.zone() && !calendar.is_open(ex_day) =>
-            {
-                let closed = format!("the calendar {} is closed on this day", calendar.kind());
-                let reason = format!("{closed}; expected the first trading day without the right");
-                reject("ex_date", &ex_day.to_string(), reason);
-            }
             Ok(event) => {
+                if let Some(reason) = closed_ex_day(&event, calendar) {
+                    reject("ex_date", &event.ex_day.to_string(), reason);
+                    continue;
+                }
                 let place = (event.instrument, event.ex_day);
                 let (first, old) = *events.entry(place).or_insert((line, event));
                 if !old.same_content(&event) {
@@ -90,10 +88,19 @@ pub fn corporate_actions(
         }
     }
     if rejected.is_empty() {
-        Ok(events.into_values().map(|(_, event)| event).collect())
+        Ok(events.into_values().collect())
     } else {
         Err(SourceError::Rows { file: file.name.to_owned(), rows: rejected })
     }
+}
+
+/// Why the ex-day of an event can be none: the calendar is closed on it, and the instrument trades on its clock.
+pub fn closed_ex_day(event: &FactorEvent, calendar: &Calendar) -> Option<String> {
+    let closed = event.instrument.zone() == calendar.zone() && !calendar.is_open(event.ex_day);
+    closed.then(|| {
+        let kind = calendar.kind();
+        format!("the calendar {kind} is closed on this day; expected the first trading day without the right")
+    })
 }
 
 type Wrong = (&'static str, String, String);
@@ -151,7 +158,8 @@ mod tests {
 
     fn read(text: &str, per: PerShares) -> Result<Vec<FactorEvent>, SourceError> {
         let file = SourceFile { name: "actions.csv", folder: None, bytes: text.as_bytes() };
-        corporate_actions(&file, per, &Calendar::default())
+        let found = corporate_actions(&file, per, &Calendar::default())?;
+        Ok(found.into_iter().map(|(_, event)| event).collect())
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod testing;
 mod unit;
 mod vnpy_tick;
 
-pub use corporate_action::{PerShares, corporate_actions};
+pub use corporate_action::{PerShares, closed_ex_day, corporate_actions};
 pub use error::{OffRow, OffRows, SourceError};
 pub use parsed::{Parsed, RejectedRow};
 pub use profile::{BarLabel, Profile, VolumeUnit, VolumeUnitError};

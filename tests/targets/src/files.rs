@@ -99,9 +99,9 @@ pub(crate) fn corporate_actions(bytes: &[u8]) -> bool {
     let file = SourceFile { name: "actions.csv", folder: None, bytes };
     match actions_of(&file, per, &Calendar::default()) {
         Ok(events) => {
-            let keys: Vec<_> = events.iter().map(|event| (event.instrument, event.ex_day)).collect();
+            let keys: Vec<_> = events.iter().map(|(_, event)| (event.instrument, event.ex_day)).collect();
             assert!(keys.is_sorted_by(|one, next| one < next), "an instrument has two actions on a day");
-            assert!(events.iter().all(|event| event.plausible().is_ok()));
+            assert!(events.iter().all(|(_, event)| event.plausible().is_ok()));
             !events.is_empty()
         }
         Err(error) => {

@@ -55,3 +55,37 @@ fn an_import_says_how_many_lines_were_left_out_and_where() {
     }
     assert_eq!(place.done("bars list --format csv").lines().count(), 3);
 }
+
+#[test]
+fn a_file_of_bars_that_is_something_else_is_refused_and_a_column_left_alone_is_named() {
+    let place = Place::new();
+    place.done("init");
+    let header = "instrument,ts,open,high,low,close,volume,turnover";
+    let hours: Vec<String> =
+        (10..22).map(|hour| format!("600000.SH,2024-01-02T{hour}:00:00Z,10,10,10,10,100,1000\n")).collect();
+    let hours = hours.concat();
+    let right = "600000.SH,2024-01-02,10,10,10,10,100,1000\n";
+    for (text, says) in [
+        (format!("{header}\n{right}{hours}"), "12 of 13 rows do not fit: line 3"),
+        (format!("{header},adjustement\n{}", right.replace("1000\n", "1000,qfq\n")), "header 'adjustement'"),
+        (
+            format!("{header}\n{}", right.replace(",1000\n", ",100000\n")),
+            "the volume of 600000.SH is in lots",
+        ),
+    ] {
+        fs::write(place.path().join("own.csv"), text).unwrap();
+        let ran = place.run("import own.csv --interval 1d");
+        assert!(ran.code == 1 && ran.stderr.contains(says), "{says}: {ran:?}");
+    }
+    assert_eq!(
+        place.run("bars list --format csv").stdout.lines().filter(|line| line.starts_with('6')).count(),
+        0
+    );
+    let text = format!("{header},note\n{}", right.replace("1000\n", "1000,x\n"));
+    fs::write(place.path().join("own.csv"), text).unwrap();
+    let ran = place.run("import own.csv --interval 1d");
+    assert!(
+        ran.code == 0 && ran.stderr.contains("the column note is not known and was left alone"),
+        "{ran:?}"
+    );
+}

@@ -178,7 +178,15 @@ fn corporate_actions_come_from_a_file_whole_or_not_at_all() {
     // More cash than the share is worth, in a file with a line that is right.
     fs::write(&file, "code,ex_date,cash\n600001.SH,2023-07-21,1\n000002.SZ,2023-07-21,1000\n").unwrap();
     let refused = place.run("factors import actions.csv --per 1");
-    assert!(refused.code != 0 && refused.stderr.contains("000002.SZ on 2023-07-21"), "{refused:?}");
+    for says in ["actions.csv: nothing was taken: line 3", "000002.SZ on 2023-07-21 leaves no price"] {
+        assert!(refused.code == 1 && refused.stderr.contains(says), "{says}: {refused:?}");
+    }
+    let rights =
+        "code,ex_date,rights,rights_price\n600001.SH,2023-07-21,0.3,5\n000002.SZ,2023-07-21,0.3,9000\n";
+    fs::write(&file, rights).unwrap();
+    let refused = place.run("factors import actions.csv --per 1");
+    let says = "actions.csv: nothing was taken: line 3: rights_price '9000': expected a price of one share";
+    assert!(refused.code == 1 && refused.stderr.contains(says), "{refused:?}");
     let after = place.done("factors list --format csv");
     assert_eq!(after, listed, "nothing of a refused file is taken");
     // One share by hand: set, wrong, removed.
@@ -190,6 +198,19 @@ fn corporate_actions_come_from_a_file_whole_or_not_at_all() {
     );
     let refused = place.run("factors set 600001.SH 2023-07-25 --cash 0.1 --rights-price 3");
     assert!(refused.code != 0 && refused.stderr.contains("rights_price is 3"), "{refused:?}");
+    // By hand the same is refused as in a file.
+    for (terms, code, says) in [
+        ("2023-07-22 --bonus 1", 1, "ex_day '2023-07-22': the calendar cn_a is closed on this day"),
+        ("2023-07-25 --rights 0.3", 2, "give --rights-price"),
+        (
+            "2023-07-25 --rights 0.3 --rights-price 9000",
+            1,
+            "rights_price '9000': expected a price of one share",
+        ),
+    ] {
+        let refused = place.run(&format!("factors set 600001.SH {terms}"));
+        assert!(refused.code == code && refused.stderr.contains(says), "{says}: {refused:?}");
+    }
     // Of a share without bars no close is known: what may be right is taken.
     place.done("factors set 999998.SH 2023-07-25 --cash 5000");
     assert_eq!(place.done("factors list 600001.SH --format csv").lines().count(), 2);

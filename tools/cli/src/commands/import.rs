@@ -28,7 +28,7 @@ const SHOWN: usize = 20;
 ///
 /// A line that cannot be is named and left out, the rest of the file is taken, and the import ends with 1. Nothing
 /// is taken of a file that is doubtful as a whole: torn, with another header, with volume in another unit than it
-/// says, or binary with a record that cannot be. Files in folders that nobody knows are listed and left alone.
+/// says, a CSV of bars of which most lines cannot be, or binary with a record that cannot be. Files in folders that nobody knows are listed and left alone.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Files, and folders with everything below them

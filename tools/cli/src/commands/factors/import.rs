@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use barkeeper::Snapshot;
-use barkeeper_records::{Batch, Calendar, FactorEvent, InstrumentId, Operation};
+use barkeeper::{CommitError, Snapshot};
+use barkeeper_records::{Batch, Calendar, FactorError, FactorEvent, InstrumentId, Operation};
 use barkeeper_sources::{PerShares, SourceFile, corporate_actions};
 use clap::{Args, ValueEnum};
 
+use super::check;
 use crate::cli::Out;
 use crate::context::{Context, counted, shown};
 use crate::exit::Exit;
@@ -26,7 +27,8 @@ const NAMED: usize = 5;
 /// are needed, and an empty cell is nothing. Cash, bonus and rights are for as many shares as --per says,
 /// `rights_price` for one. All lines are taken, in one commit, or none; taking a file in again changes nothing,
 /// and one that would change what is stored of an ex-day stops and says so. Refused are days on which the store's
-/// calendar is closed, more than 100 new shares for one, and factors beyond 0.001 to 1000.
+/// calendar is closed, more than 100 new shares for one, factors beyond 0.001 to 1000, and rights that cost more
+/// than ten times the last close before the ex-day.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file
@@ -101,8 +103,15 @@ impl Import {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let opened = context.open()?;
         let name = shown(&self.file);
-        let events = self.read(&name, &opened.config.calendar)?;
+        let read = self.read(&name, &opened.config.calendar)?;
         let snapshot = opened.store.snapshot()?;
+        for (line, event) in &read {
+            if let Some(reason) = check::rights_price(event, &snapshot)? {
+                let wrong = format!("line {line}: rights_price '{}': {reason}", event.rights_price);
+                bail!(Failure::new(Exit::Findings, format!("{name}: nothing was taken: {wrong}")));
+            }
+        }
+        let events: Vec<FactorEvent> = read.iter().map(|(_, event)| *event).collect();
         let compared = Compared::of(&events, &snapshot)?;
         let mut taken: Vec<FactorEvent> = compared.new.clone();
         let others = compared.other.len() as u64;
@@ -118,7 +127,7 @@ impl Import {
             Conflict::Keep => (0, others),
         };
         let batch = taken.into_iter().map(Operation::SetFactor).fold(Batch::new(), Batch::with);
-        let receipt = opened.store.commit(batch)?;
+        let receipt = opened.store.commit(batch).map_err(|error| named(error, &name, &read))?;
         let record = vec![
             ("read", Cell::Count(events.len() as u64)),
             ("new", Cell::Count(compared.new.len() as u64)),
@@ -135,7 +144,7 @@ impl Import {
         Ok(Exit::Done)
     }
 
-    fn read(&self, name: &str, calendar: &Calendar) -> anyhow::Result<Vec<FactorEvent>> {
+    fn read(&self, name: &str, calendar: &Calendar) -> anyhow::Result<Vec<(u64, FactorEvent)>> {
         let bytes = fs::read(&self.file).with_context(|| format!("{name} cannot be read"))?;
         let per = match self.per {
             Per::One => PerShares::One,
@@ -144,6 +153,20 @@ impl Import {
         let file = SourceFile { name, folder: None, bytes: &bytes };
         let events = corporate_actions(&file, per, calendar);
         Ok(events.map_err(|error| Failure::new(Exit::Findings, error.to_string()))?)
+    }
+}
+
+/// An error that says which line of the file it is about, where it is about one.
+fn named(error: CommitError, name: &str, read: &[(u64, FactorEvent)]) -> anyhow::Error {
+    let line = match &error {
+        CommitError::Factor(FactorError::Worth { instrument, ex_day, .. }) => {
+            read.iter().find(|(_, event)| event.instrument == *instrument && event.ex_day == *ex_day)
+        }
+        _ => None,
+    };
+    match line.map(|(line, _)| format!("{name}: nothing was taken: line {line}")) {
+        Some(place) => anyhow::Error::new(error).context(place),
+        None => error.into(),
     }
 }
 

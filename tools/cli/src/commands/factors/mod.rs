@@ -1,5 +1,6 @@
 //! `barkeeper factors`: corporate actions, by which raw prices are adjusted when they are read.
 
+mod check;
 mod import;
 mod list;
 mod remove;
