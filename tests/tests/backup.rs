@@ -400,6 +400,128 @@ fn a_damaged_store_gives_no_backup_and_its_older_ones_stay() {
     assert_eq!(place.backups().list().unwrap().len(), 1);
 }
 
+/// Flips a bit in the middle of a file, whose length stays.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+/// A content of a backup that is a segment, and where the store has it.
+fn shared_segment(place: &Place, backup: &str) -> (PathBuf, PathBuf) {
+    let root = place.dir.path().join("backups");
+    let manifest = fs::read_to_string(root.join(format!("manifests/{backup}.json"))).unwrap();
+    for content in files_below(&root.join("files")).unwrap() {
+        let is_segment = content.extension().is_some_and(|end| end == "parquet");
+        if is_segment && manifest.contains(content.file_stem().unwrap().to_str().unwrap()) {
+            let bytes = fs::read(&content).unwrap();
+            let segments = files_below(&place.folder().join("bars")).unwrap();
+            return (content, segments.into_iter().find(|path| fs::read(path).unwrap() == bytes).unwrap());
+        }
+    }
+    panic!("{backup} has no segment")
+}
+
+fn outcome(place: &Place, backup: &str) -> TestOutcome {
+    place.backups().verify(backup, options(&place.clock), &mut |_, _| {}).unwrap().outcome
+}
+
+#[test]
+fn a_damaged_content_of_earlier_backups_is_written_anew_from_the_store() {
+    let mut place = Place::new(15);
+    let first = place.back_up();
+    let (content, segment) = shared_segment(&place, &first.name);
+    let whole = fs::read(&content).unwrap();
+    let name = content.file_name().unwrap().to_str().unwrap();
+    for harm in [Harm::Flipped, Harm::Truncated] {
+        match harm {
+            Harm::Truncated => fs::write(&content, &whole[..whole.len() / 2]).unwrap(),
+            _ => flip(&content),
+        }
+        place.go_on(2);
+        let failed = outcome(&place, &first.name);
+        assert!(matches!(&failed, TestOutcome::Failed { file, .. } if file.ends_with(name)), "{failed:?}");
+        let made = place.back_up();
+        assert_eq!(made.mended, [format!("files/{name}")], "{harm:?}");
+        assert!(made.damaged.is_empty() && made.new_bytes < made.bytes, "{made:?}");
+        assert_eq!(fs::read(&content).unwrap(), whole, "{harm:?}");
+        place.check_backup(&made.name);
+        place.check_backup(&first.name);
+        assert!(place.back_up().mended.is_empty());
+    }
+    // Where the store has lost it too, both are named, and both stay as they are.
+    for harm in [Harm::Flipped, Harm::Missing] {
+        fs::write(&content, &whole).unwrap();
+        flip(&content);
+        let bad = fs::read(&content).unwrap();
+        let sound = fs::read(&segment).unwrap();
+        match harm {
+            Harm::Missing => fs::remove_file(&segment).unwrap(),
+            _ => flip(&segment),
+        }
+        let listed = place.backups().list().unwrap().len();
+        let made = place.store().back_up(&place.backups(), &BackupOptions::default(), &mut |_, _| {});
+        let refused = made.unwrap_err();
+        assert!(refused.is_damage(), "{refused}");
+        for path in [&content, &segment] {
+            assert!(refused.to_string().contains(path.to_str().unwrap()), "{harm:?}: {refused}");
+        }
+        assert_eq!(fs::read(&content).unwrap(), bad);
+        assert_eq!(place.backups().list().unwrap().len(), listed);
+        fs::write(&segment, sound).unwrap();
+    }
+    let last = place.back_up();
+    assert_eq!(last.mended.len(), 1);
+    place.check_backup(&last.name);
+}
+
+#[test]
+fn a_damaged_database_of_an_earlier_backup_is_not_taken_for_a_new_one() {
+    let place = Place::new(16);
+    let first = place.back_up();
+    let databases = || -> Vec<PathBuf> {
+        let files = files_below(&place.dir.path().join("backups/files")).unwrap();
+        files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "redb")).collect()
+    };
+    flip(&databases()[0]);
+    assert!(matches!(outcome(&place, &first.name), TestOutcome::Failed { .. }));
+    let second = place.back_up();
+    assert_eq!(second.lsn, first.lsn);
+    place.check_backup(&second.name);
+    // Written anew it has the same bytes, or it is another file, which later backups share.
+    assert_eq!(databases().len() == 1, second.mended.len() == 1, "{second:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_content_that_is_a_link_is_replaced_and_not_written_through() {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = Place::new(17);
+    let first = place.back_up();
+    let (content, segment) = shared_segment(&place, &first.name);
+    // The damaged content has another name, which must keep its bytes.
+    flip(&content);
+    let bad = fs::read(&content).unwrap();
+    let elsewhere = place.dir.path().join("elsewhere.parquet");
+    fs::hard_link(&content, &elsewhere).unwrap();
+    let options = BackupOptions { link: true, ..BackupOptions::default() };
+    let made = place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap();
+    assert_eq!(made.mended.len(), 1, "{made:?}");
+    assert_eq!(fs::read(&elsewhere).unwrap(), bad);
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(inode(&content), inode(&segment));
+    place.check_backup(&first.name);
+    // The store's own bytes, damaged through either name, are no cure, and nothing is removed of them.
+    flip(&segment);
+    let refused = place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap_err();
+    assert!(refused.is_damage() && refused.to_string().contains(segment.to_str().unwrap()), "{refused}");
+    assert!(segment.is_file() && content.is_file());
+    // Unread, nothing is noticed, as asked.
+    let quick = BackupOptions { quick: true, ..BackupOptions::default() };
+    assert!(place.store().back_up(&place.backups(), &quick, &mut |_, _| {}).unwrap().mended.is_empty());
+}
+
 #[test]
 fn damage_by_hand_is_named_and_mended_by_a_restore() {
     let mut place = Place::new(9);

@@ -33,8 +33,8 @@ pub struct BackupOptions {
     /// Hard-links segments instead of copying them, where the repository lies on the store's volume. That
     /// costs no space and protects from mistakes, but not from damage: the bytes are the same ones.
     pub link: bool,
-    /// Leaves segments unread whose contents an earlier backup has. Otherwise every one is read, so that a
-    /// damaged store is noticed; nothing of it is copied again.
+    /// Leaves segments unread whose contents an earlier backup has, and those contents too. Otherwise all of
+    /// them are read, so that a damaged store and a damaged backup are noticed; what fits is not copied again.
     pub quick: bool,
 }
 
@@ -56,6 +56,9 @@ pub struct BackupReport {
     /// Files of the store that are damaged or missing and whose contents an earlier backup has: this backup
     /// names those contents, the store needs a restore.
     pub damaged: Vec<Finding>,
+    /// Contents of earlier backups, inside the repository, that were damaged and were written anew from the
+    /// store: every backup that names them has them again.
+    pub mended: Vec<String>,
 }
 
 type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -66,6 +69,7 @@ struct Creation<'a> {
     link: bool,
     quick: bool,
     damaged: Vec<Finding>,
+    mended: Vec<String>,
     done: u64,
     total: u64,
     new_bytes: u64,
@@ -77,11 +81,13 @@ impl Store {
     /// included. Writers and readers go on meanwhile. `progress` hears of bytes done and bytes in all.
     ///
     /// Every value's checksum and every segment's BLAKE3 is verified on the way; the copy of the database is
-    /// checked whole. A damaged segment whose content an earlier backup has is told of in the report. The backup is there when this returns, or not at all.
+    /// checked whole. A damaged segment whose content an earlier backup has is told of in the report, and so is
+    /// a damaged content of an earlier backup, which is written anew. The backup is there when this returns, or
+    /// not at all.
     ///
     /// # Errors
-    /// `OtherStore`, `NotARepository`, `Busy`, `NoSpace`, `Io`; `Read` and `Damaged` where the store itself
-    /// is damaged; `Commit` where relaxed values cannot be written.
+    /// `OtherStore`, `NotARepository`, `Busy`, `NoSpace`, `Io`; `Read`, `Missing` and `Damaged` where the store
+    /// itself is damaged, and no backup has what is lost; `Commit` where relaxed values cannot be written.
     pub fn back_up(
         &self,
         repository: &BackupRepository,
@@ -109,13 +115,15 @@ impl Store {
         if !options.link {
             need_space(repository.folder(), database + wanted)?;
         }
-        let read =
-            if options.quick { wanted } else { segments.entries.iter().map(|entry| entry.bytes).sum() };
+        // What is there already is read twice: in the store and in the repository.
+        let all: u64 = segments.entries.iter().map(|entry| entry.bytes).sum();
+        let read = if options.quick { wanted } else { all + (all - wanted) };
         let mut creation = Creation {
             repository,
             link: options.link,
             quick: options.quick,
             damaged: Vec::new(),
+            mended: Vec::new(),
             done: 0,
             total: database + read,
             new_bytes: 0,
@@ -165,6 +173,7 @@ impl Store {
             bytes: manifest.bytes(),
             new_bytes: creation.new_bytes,
             damaged: creation.damaged,
+            mended: creation.mended,
             name: manifest.name,
         })
     }
@@ -203,7 +212,7 @@ impl Creation<'_> {
     ) -> Result<(BackupFile, String), BackupError> {
         if let Some(twin) = twin
             && let Some(file) = twin.files.iter().find(|file| file.kind == FileKind::Database)
-            && self.has(file)
+            && self.found(file) == Found::Whole
             && content_of(snapshot)? == twin.content
         {
             return Ok((file.clone(), twin.content.clone()));
@@ -213,7 +222,8 @@ impl Creation<'_> {
         self.repository.step("the database is copied")?;
         let (bytes, blake3) = hashed(&partial)?;
         let file = BackupFile { path: DATABASE.to_owned(), kind: FileKind::Database, bytes, blake3 };
-        self.keep(&partial, &file)?;
+        let found = self.found(&file);
+        self.keep(&partial, &file, &found)?;
         Ok((file, content))
     }
 
@@ -231,13 +241,33 @@ impl Creation<'_> {
             Path::new(STAGING).join(entry.file_name()),
         ];
         let place = places.iter().map(|place| store.join(place)).find(|place| place.is_file());
-        if self.has(&file) {
+        let known = self.found(&file);
+        if !self.quick && known != Found::Nothing {
+            self.advance(file.bytes);
+        }
+        if known == Found::Whole {
             if !self.quick {
                 self.look_at(place.as_deref(), &file);
             }
             return Ok(file);
         }
-        let place = place.ok_or_else(|| BackupError::Missing { path: store.join(&file.path) })?;
+        let lost = |path: PathBuf, detail: &str| {
+            let too = match &known {
+                Found::Damaged(why) => {
+                    let content = self.repository.path(FILES, &file.object());
+                    format!(", and {} of earlier backups is damaged as well: {why}", content.display())
+                }
+                _ => String::new(),
+            };
+            BackupError::Damaged { path, detail: format!("{detail}{too}; no backup was made") }
+        };
+        let Some(place) = place else {
+            let path = store.join(&file.path);
+            return Err(match known {
+                Found::Damaged(_) => lost(path, "it is missing"),
+                _ => BackupError::Missing { path },
+            });
+        };
         let partial = self.repository.path(PARTIAL, &entry.file_name());
         let found = if self.link && fs::hard_link(&place, &partial).is_ok() {
             hashed(&partial)?
@@ -246,10 +276,9 @@ impl Creation<'_> {
         };
         self.repository.step("a segment is copied")?;
         if found != (file.bytes, file.blake3.clone()) {
-            let detail = "its BLAKE3 is not the published one; no backup was made".to_owned();
-            return Err(BackupError::Damaged { path: place, detail });
+            return Err(lost(place, "its BLAKE3 is not the published one"));
         }
-        self.keep(&partial, &file)?;
+        self.keep(&partial, &file, &known)?;
         self.advance(file.bytes);
         Ok(file)
     }
@@ -282,27 +311,53 @@ impl Creation<'_> {
         let parts: Vec<String> =
             path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
         let file = BackupFile { path: parts.join("/"), kind: FileKind::Extra, bytes, blake3 };
-        if self.has(&file) {
-            fs::remove_file(&partial).map_err(at(&partial))?;
-        } else {
-            self.keep(&partial, &file)?;
+        match self.found(&file) {
+            Found::Whole => fs::remove_file(&partial).map_err(at(&partial))?,
+            found => self.keep(&partial, &file, &found)?,
         }
         Ok(Some(file))
     }
 
-    /// Whether the content is there already, whole by its length; `verify` reads it.
-    fn has(&self, file: &BackupFile) -> bool {
+    /// What the repository has of a content; by its length alone where nothing is to be read twice.
+    fn found(&self, file: &BackupFile) -> Found {
         let place = self.repository.path(FILES, &file.object());
-        fs::metadata(place).is_ok_and(|data| data.is_file() && data.len() == file.bytes)
+        match fs::metadata(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(error) => return Found::Damaged(error.to_string()),
+            Ok(data) if data.len() != file.bytes => {
+                return Found::Damaged(format!("it has {} bytes instead of {}", data.len(), file.bytes));
+            }
+            Ok(_) if self.quick => return Found::Whole,
+            Ok(_) => {}
+        }
+        match hashed(&place) {
+            Ok(found) if found == (file.bytes, file.blake3.clone()) => Found::Whole,
+            Ok(_) => Found::Damaged("its BLAKE3 is not the one in its name".to_owned()),
+            Err(error) => Found::Damaged(error.to_string()),
+        }
     }
 
-    /// Gives a finished content its name.
-    fn keep(&mut self, partial: &Path, file: &BackupFile) -> Result<(), BackupError> {
+    /// Gives a finished content its name. A damaged one gives way to it as a whole: its bytes, which the store
+    /// may share by a hard link, are never written to.
+    fn keep(&mut self, partial: &Path, file: &BackupFile, before: &Found) -> Result<(), BackupError> {
         let place = self.repository.path(FILES, &file.object());
         folder::rename_durably(partial, &place).map_err(at(&place))?;
-        self.new_bytes += file.bytes;
+        match before {
+            Found::Damaged(_) => self.mended.push(format!("{FILES}/{}", file.object())),
+            Found::Nothing => self.new_bytes += file.bytes,
+            Found::Whole => {}
+        }
         self.repository.step("a file is kept")
     }
+}
+
+/// What the repository has of a content.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Whole,
+    /// It is there, and it is not what it was; why.
+    Damaged(String),
 }
 
 /// Which backups name each content.

@@ -64,6 +64,32 @@ fn a_missing_segment_is_damage_with_the_way_back() {
 }
 
 #[test]
+fn a_damaged_file_of_the_backups_is_written_anew_as_the_failed_test_says() {
+    let place = backed_up();
+    let sound = fs::read(place.segments().remove(0)).unwrap();
+    let contents = fs::read_dir(place.store().join("backups/files")).unwrap();
+    let content = contents.map(|entry| entry.unwrap().path()).find(|path| fs::read(path).unwrap() == sound);
+    let content = content.unwrap();
+    let mut bytes = sound;
+    bytes[40] ^= 1;
+    fs::write(&content, bytes).unwrap();
+    let failed = place.run("backup verify");
+    assert_eq!(failed.code, 7, "{failed:?}");
+    let file = format!("files/{}", content.file_name().unwrap().to_str().unwrap());
+    for told in
+        [&file, "`barkeeper backup create --store store` writes that file anew", "backup list", "--to DIR"]
+    {
+        assert!(failed.stderr.contains(told), "{told}: {}", failed.stderr);
+    }
+    let made = place.run("backup create");
+    assert_eq!(made.code, 0, "{made:?}");
+    let told = format!("1 damaged file of earlier backups was written anew from the store: {file}");
+    assert!(made.stderr.contains(&told), "{}", made.stderr);
+    place.done("backup verify 1");
+    place.done("backup verify 2");
+}
+
+#[test]
 fn an_undo_asks_before_it_takes_commits_away() {
     let place = backed_up();
     let positions = "positions set 000001.SZ --cost 6.30 --opened-on 2023-08-11 --account desk --quantity";

@@ -8,14 +8,15 @@ use clap::Args;
 
 use super::time;
 use crate::cli::Out;
-use crate::context::{Context, shown};
+use crate::context::{Context, counted, shown};
 use crate::exit::Exit;
 use crate::output::{self, Cell, Format};
 use crate::progress::Progress;
 
 /// Make a backup: everything of one moment, and nothing twice
 ///
-/// Segments that an earlier backup has are not copied again. Everything is read and verified on the way. Ends
+/// Segments that an earlier backup has are not copied again. Everything is read and verified on the way, also
+/// what earlier backups share with this one: what is damaged of that is written anew from the store. Ends
 /// with 7 where the store is damaged: what no backup has cannot be backed up then.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
@@ -25,7 +26,7 @@ pub(crate) struct Create {
     /// Hard-link segments instead of copying them: no space, but no protection from damaged bytes
     #[arg(long)]
     link: bool,
-    /// Do not read segments that an earlier backup has: damage of the store goes unnoticed there
+    /// Do not read segments that an earlier backup has: damage of them goes unnoticed, here and there
     #[arg(long)]
     quick: bool,
 }
@@ -55,6 +56,17 @@ impl Create {
         ];
         output::record(out, context.format, &record)?;
         let from = self.to.as_ref().map_or_else(String::new, |to| format!(" --from {}", shown(to)));
+        if !report.mended.is_empty() {
+            let (files, were) = (
+                counted(report.mended.len(), "damaged file"),
+                if report.mended.len() == 1 { "was" } else { "were" },
+            );
+            context.warn(format_args!(
+                "{files} of earlier backups {were} written anew from the store: {}. Test those backups again, and \
+                 look after the disk",
+                report.mended.join(", ")
+            ));
+        }
         for one in &report.damaged {
             context.warn(format_args!("the store is damaged: {}: {}", one.place, one.detail));
         }

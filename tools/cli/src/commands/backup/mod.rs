@@ -15,7 +15,7 @@ use barkeeper_records::Timestamp;
 use clap::{Args, Subcommand};
 
 use crate::cli::Out;
-use crate::context::Context;
+use crate::context::{Context, shown};
 use crate::exit::Exit;
 use crate::output::Cell;
 
@@ -62,6 +62,11 @@ impl From {
             (Err(error), None) => return Err(error.into()),
         };
         Ok((config.backup.repository(&folder, self.from.as_deref()), config))
+    }
+
+    /// Says `FLAG DIR` for a command that is to work on the same folder of backups; nothing where it does anyway.
+    fn as_flag(&self, flag: &str) -> String {
+        self.from.as_ref().map_or_else(String::new, |from| format!(" {flag} {}", shown(from)))
     }
 }
 

@@ -58,9 +58,7 @@ impl Verify {
                 context
                     .say("It was restored into a scratch folder, read whole, and it is what was backed up.");
             }
-            Exit::Damaged => {
-                context.warn("this backup cannot be trusted; `barkeeper backup create` makes a new one");
-            }
+            Exit::Damaged => self.warn_of_failure(context, file.map_or("", String::as_str)),
             _ => context.warn("it could not be tried, which says nothing about the backup"),
         }
         warn_of_loss(context)?;
@@ -68,5 +66,22 @@ impl Verify {
             context.warn("the outcome could not be written down in the folder of the backups");
         }
         Ok(exit)
+    }
+
+    /// Says what helps. A segment is shared: a new backup has the same content, which has to be mended first.
+    fn warn_of_failure(&self, context: &Context, file: &str) {
+        let store = context.with_store();
+        let create = format!("`barkeeper backup create{}{store}`", self.from.as_flag("--to"));
+        if !(file.starts_with("files/") && file.ends_with(".parquet")) {
+            context.warn(format_args!("this backup cannot be trusted; {create} makes a new one"));
+            return;
+        }
+        context.warn(format_args!(
+            "this backup cannot be trusted, and neither can others that share {file}. {create} writes that file \
+             anew while the store has it, and then they are good again. Where the store has it no more, \
+             `barkeeper backup list{}{store}` shows other backups to test, and `barkeeper backup create --to \
+             DIR{store}` begins in another folder",
+            self.from.as_flag("--from")
+        ));
     }
 }
