@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barkeeper::{BackupOptions, RestoreOptions, Retention, TestOutcome};
+use barkeeper::{BackupOptions, RestoreOptions, Retention, SealOptions, TestOutcome};
 use barkeeper_host::{
     Config, InitSettings, Opened, backup_options, create, open, restore_backup, scheduled_backup,
 };
-use barkeeper_records::{Batch, Operation, PositionKey};
+use barkeeper_records::{Bar, BarRun, Batch, OnConflict, Operation, PositionKey, SeriesKey, TradingDay};
 use barkeeper_sync::Mode;
 
 fn desk(dir: &Path, settings: &str) -> Opened {
@@ -53,15 +53,25 @@ fn a_test_that_fails_removes_nothing_and_hides_no_backup() {
     let dir = tempfile::tempdir().unwrap();
     let opened = desk(dir.path(), "\n[backup]\nkeep_last = 1\nverify_every = 1\n");
     write(&opened, 1);
+    let day = TradingDay::from_days(19_800).unwrap();
+    let bar = Bar::from_numbers(day.label(), day, [1.0, 1.0, 1.0, 1.0, 100.0, 100.0, 0.0]);
+    let run = BarRun::new(SeriesKey::daily("000001.SZ".parse().unwrap()), vec![bar]).unwrap();
+    opened.store.commit(Batch::of(Operation::PutBars { run, on_conflict: OnConflict::Refuse })).unwrap();
+    opened.store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
     scheduled_backup(&opened, &mut |_, _| {}).unwrap();
-    // The second backup of the same state shares the content that is damaged now.
+    // The second backup of the same state shares this content.
     let files = opened.store.folder().join("backups/files");
     let database = fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path());
     let database: Vec<PathBuf> = database.filter(|path| path.extension().unwrap() == "redb").collect();
-    let mut bytes = fs::read(&database[0]).unwrap();
+    let whole = fs::read(&database[0]).unwrap();
+    let mut bytes = whole.clone();
     bytes[5_000] ^= 1;
-    fs::write(&database[0], bytes).unwrap();
-    let done = scheduled_backup(&opened, &mut |_, _| {}).unwrap();
+    fs::write(&database[0], &bytes).unwrap();
+    let mended = scheduled_backup(&opened, &mut |_, _| {}).unwrap();
+    assert!(mended.is_good() && mended.created.mended.len() == 1, "{mended:?}");
+    assert_eq!(fs::read(&database[0]).unwrap(), whole);
+    // Damaged again when the backup has passed it, while it reads the segments: before its test.
+    let done = scheduled_backup(&opened, &mut |_, _| fs::write(&database[0], &bytes).unwrap()).unwrap();
     assert!(!done.is_good() && done.pruned.is_none(), "{done:?}");
     let test = done.tested.unwrap().unwrap();
     assert!(matches!(test.outcome, TestOutcome::Failed { .. }), "{test:?}");
