@@ -33,6 +33,7 @@ impl Shape {
         trades_a_year: 100_000,
     };
     /// 800 instruments x 3,400 days, for factors.
+    #[cfg(feature = "polars")]
     pub(crate) const FACTORS: Self = Self { name: "factors", instruments: 800, days: 3_400, ..Self::DESK };
     /// For trying the bench itself.
     pub(crate) const SMALL: Self = Self {
