@@ -70,6 +70,7 @@ mod undo;
 mod upkeep;
 mod verify;
 mod view;
+mod weight;
 
 pub use backup::{
     BackupError, BackupFile, BackupInfo, BackupManifest, BackupOptions, BackupReport, BackupRepository,

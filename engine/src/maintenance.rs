@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use barkeeper_records::{Interval, MarketEvent, MarketTrade, Tick, Timestamp};
+use barkeeper_records::{Interval, MarketTrade, Tick, Timestamp};
 use barkeeper_storage::{Dataset, MergeV1, SegmentEntry, StoredRow, keys};
 use serde::{Serialize, Serializer};
 
@@ -26,6 +26,7 @@ use crate::tables::Tab;
 use crate::tombstones::drop_tombstones;
 use crate::trash::{TrashReport, sweep};
 use crate::view::View;
+use crate::weight::hot_bytes;
 
 /// How often the thread looks whether there is something to do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,8 +37,6 @@ const QUIET_LOOKS: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often it looks for what only time brings: old hot bars, files whose time is over.
 const DAILY_NS: i64 = 86_400 * 1_000_000_000;
-/// Bytes of a row of the delta with its share of the tree, to judge how much is hot.
-const DELTA_BYTES: u64 = 150;
 
 /// When maintenance does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,24 +290,6 @@ fn work(
     Ok(())
 }
 
-/// How many bytes of rows are hot, judged by the number of values.
-fn hot_bytes(inner: &Arc<Inner>) -> ReadResult<u64> {
-    let snapshot = Snapshot::brief(inner)?;
-    let view = snapshot.view();
-    let size = |tab, from: &[u8], to: &[u8]| -> ReadResult<u64> {
-        Ok(view.last(tab, from, to)?.map_or(0, |(key, value)| (key.len() + value.len()) as u64))
-    };
-    let slabs = view.count(Tab::Slabs)?.saturating_mul(size(Tab::Slabs, &[], &[])?);
-    let mut bytes = slabs.saturating_add(view.count(Tab::Delta)?.saturating_mul(DELTA_BYTES));
-    for tab in [Tab::EventSlabs, Tab::EventBlocks] {
-        // Chunks of ticks are larger than those of market trades: whichever there are, it is not less.
-        let of = |table| size(tab, &keys::event_table(table), &keys::after_prefix(&keys::event_table(table)));
-        let most = of(Tick::TABLE)?.max(of(MarketTrade::TABLE)?);
-        bytes = bytes.saturating_add(view.count(tab)?.saturating_mul(most));
-    }
-    Ok(bytes)
-}
-
 /// The end of the rows that are hot for too long; `None` where there are none, or it is not the time to look.
 fn old_rows(inner: &Arc<Inner>, daily: bool) -> ReadResult<Option<Timestamp>> {
     if !daily {
@@ -453,6 +434,31 @@ mod tests {
         store.commit(Batch::of(operation)).unwrap();
     }
 
+    /// Commits a tick of each instrument.
+    fn commit_ticks(store: &Store, second: i64, count: u32) {
+        let day: TradingDay = "2026-11-19".parse().unwrap();
+        let ts = Timestamp::from_nanos(day.label().nanos() + second * 1_000_000_000);
+        let tick = |number: u32| {
+            let instrument: InstrumentId = format!("{number:06}.SZ").parse().unwrap();
+            let level =
+                |salt: u32| std::array::from_fn(|level| f64::from(number * 7 + salt) + level as f64 / 8.0);
+            let (bid_prices, ask_prices) = (level(1), level(2));
+            (
+                instrument,
+                Tick {
+                    ts,
+                    trading_day: day,
+                    last: f64::from(number),
+                    bid_prices,
+                    ask_prices,
+                    ..Tick::default()
+                },
+            )
+        };
+        let (ticks, on_conflict) = ((1..=count).map(tick).collect(), OnConflict::Replace);
+        store.commit(Batch::of(Operation::PutTicks { ticks, on_conflict })).unwrap();
+    }
+
     fn segments(store: &Store) -> u64 {
         store.stats().unwrap().segments
     }
@@ -480,6 +486,27 @@ mod tests {
         commit_bars(&store, "2026-11-18", 200, 1.0);
         assert_eq!(look(store.inner(), true, &mut seen), LOOK);
         assert_eq!(store.stats().unwrap().hot_bars, 0, "much is hot");
+    }
+
+    #[test]
+    fn a_short_chunk_at_the_end_of_each_append_does_not_hide_how_much_is_hot() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(dir.path(), 100_000);
+        // A chunk of 64 rows and one of a single row each time.
+        let mut second = 0;
+        while hot_bytes(store.inner()).unwrap() <= 100_000 {
+            assert_eq!(
+                store.maintain(MaintenanceBudget::default()).unwrap().sealed.rows,
+                0,
+                "second {second}"
+            );
+            commit_ticks(&store, second, 65);
+            second += 1;
+            assert!(second < 60, "so many ticks take more than 100,000 bytes");
+        }
+        let sealed = store.maintain(MaintenanceBudget::default()).unwrap().sealed.rows;
+        assert_eq!(sealed, u64::try_from(second * 65).unwrap());
+        assert_eq!(hot_bytes(store.inner()).unwrap(), 0);
     }
 
     #[test]

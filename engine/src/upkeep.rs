@@ -21,6 +21,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Inner;
 use crate::tables::Tab;
 use crate::view::View;
+use crate::weight::HotWeight;
 
 /// Hot values that one commit removes at the most.
 pub(crate) const STEP_VALUES: usize = 1_024;
@@ -90,6 +91,8 @@ pub(crate) struct UpkeepState {
     pub(crate) closing: AtomicBool,
     /// When it last looked for what only time brings, by the steady clock.
     daily: Mutex<Option<i64>>,
+    /// How much was hot when it was last weighed.
+    pub(crate) weight: HotWeight,
     /// Why maintenance by the store's own thread failed last.
     error: Mutex<Option<String>>,
     #[cfg(feature = "fault-injection")]
