@@ -586,6 +586,36 @@ fn what_is_removed_is_never_the_newest_nor_the_last_good_one() {
 }
 
 #[test]
+fn what_a_test_finds_bad_is_bad_for_all_that_share_it_and_none_of_them_is_removed_for_it() {
+    let mut place = Place::new(18);
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        names.push(place.back_up().name);
+        place.go_on(2);
+        turn(&place.clock, 86_400_000);
+    }
+    place.check_backup(&names[0]);
+    turn(&place.clock, 1_000);
+    let (content, _) = shared_segment(&place, &names[0]);
+    flip(&content);
+    assert!(matches!(outcome(&place, &names[1]), TestOutcome::Failed { .. }));
+    let known = place.backups().list().unwrap();
+    let tested = known[0].tested.clone().unwrap();
+    let TestOutcome::Failed { file, detail } = &tested.outcome else { panic!("{tested:?}") };
+    assert!(file.ends_with(content.file_name().unwrap().to_str().unwrap()), "{file}");
+    assert!(detail.contains(&names[1]) && tested.verified_at.is_none(), "{detail}");
+    assert_eq!(place.backups().info().unwrap().last_verified, None);
+    // It may be mended yet, and is: nothing that was once good goes before.
+    let rules = Retention { days: Some(0), last: 0 };
+    let kept = place.backups().prune(&rules, turn(&place.clock, 0), true).unwrap().backups;
+    assert_eq!(kept.iter().map(|one| one.kept).collect::<Vec<_>>(), [true, false, true], "{kept:?}");
+    assert_eq!(place.back_up().mended.len(), 1);
+    turn(&place.clock, 1_000);
+    place.check_backup(&names[0]);
+    assert_eq!(place.backups().info().unwrap().last_verified.unwrap().name, names[0]);
+}
+
+#[test]
 fn a_test_that_cannot_be_tried_takes_nothing_from_a_good_one() {
     let place = Place::new(11);
     let name = place.back_up().name;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::backup::create::users;
 use crate::backup::error::BackupError;
 use crate::backup::manifest::BackupManifest;
-use crate::backup::repository::{BackupRepository, number_of};
+use crate::backup::repository::{BackupRepository, Listed, number_of};
 use crate::backup::test::BackupTest;
 
 /// A backup as `list` shows it.
@@ -28,7 +28,8 @@ pub struct BackupInfo {
     pub bytes: u64,
     /// Length of those that no other backup needs: what removing it gives back.
     pub own_bytes: u64,
-    /// When it was last tested and what came out.
+    /// When it was last tested and what came out; what a later test of another backup found bad of what both
+    /// share counts as well.
     pub tested: Option<BackupTest>,
     /// Why its manifest cannot be read.
     pub damaged: Option<String>,
@@ -71,7 +72,7 @@ impl BackupRepository {
                 .filter(|file| users.get(&file.object()).is_none_or(|(_, by)| by.len() < 2));
             alone.map(|file| file.bytes).sum()
         };
-        let info = |(name, read): &crate::backup::repository::Listed| {
+        let info = |((name, read), tested): (&Listed, Option<BackupTest>)| {
             let manifest = read.as_ref().ok();
             BackupInfo {
                 name: name.clone(),
@@ -82,11 +83,11 @@ impl BackupRepository {
                 files: manifest.map_or(0, |m| m.files.len() as u64),
                 bytes: manifest.map_or(0, BackupManifest::bytes),
                 own_bytes: manifest.map_or(0, own),
-                tested: self.test_of(name),
+                tested,
                 damaged: read.as_ref().err().map(ToString::to_string),
             }
         };
-        Ok(all.iter().map(info).collect())
+        Ok(all.iter().zip(self.tests_of(&all)).map(info).collect())
     }
 
     /// How many backups there are, what they cost, the oldest, the newest, the last one that was found good.

@@ -69,8 +69,8 @@ struct Seen {
     /// When it was made; `None` where that cannot be read.
     at: Option<Timestamp>,
     verified: bool,
-    /// Whether it was tested, and what came out cannot be read.
-    unsure: bool,
+    /// Why nobody knows whether it is good.
+    doubt: Option<&'static str>,
 }
 
 /// The ages of backups in nanoseconds, oldest first. Time passes from one to the next as far as their
@@ -100,8 +100,8 @@ fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static 
             Some("it is the newest")
         } else if Some(place) == last_verified {
             Some("it is the last one that was found good")
-        } else if seen.unsure {
-            Some("what its test found cannot be read")
+        } else if seen.doubt.is_some() {
+            seen.doubt
         } else if seen.at.is_none() {
             Some("its manifest cannot be read")
         } else if newest_first <= rules.last as usize {
@@ -135,10 +135,11 @@ impl BackupRepository {
         let manifests = self.manifests()?;
         let seen: Vec<Seen> = manifests
             .iter()
-            .map(|(name, read)| Seen {
+            .zip(self.tests_of(&manifests))
+            .map(|((name, read), test)| Seen {
                 at: read.as_ref().ok().map(|manifest| manifest.at),
-                verified: self.test_of(name).is_some_and(|test| test.verified_at.is_some()),
-                unsure: self.is_test_lost(name),
+                verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
+                doubt: self.doubt_of(name, test.is_some_and(|test| test.verified_at.is_none())),
             })
             .collect();
         let mut report = PruneReport::default();
@@ -168,6 +169,18 @@ impl BackupRepository {
             self.clean_partial()?;
         }
         Ok(report)
+    }
+
+    /// Why nobody knows whether a backup is good. One that was found good itself and has since been found bad in
+    /// what it shares is in doubt: the content may have been written anew by a later backup.
+    fn doubt_of(&self, name: &str, bad: bool) -> Option<&'static str> {
+        if self.is_test_lost(name) {
+            Some("what its test found cannot be read")
+        } else if bad && self.test_of(name).is_some_and(|own| own.verified_at.is_some()) {
+            Some("it was found good, and what it shares with another was found damaged since")
+        } else {
+            None
+        }
     }
 
     fn remove_manifest(&self, name: &str) -> Result<(), BackupError> {
@@ -220,7 +233,7 @@ mod tests {
     }
 
     fn seen(days: &[i64]) -> Vec<Seen> {
-        days.iter().map(|day| Seen { at: Some(at_day(*day)), verified: false, unsure: false }).collect()
+        days.iter().map(|day| Seen { at: Some(at_day(*day)), verified: false, doubt: None }).collect()
     }
 
     fn places(kept: &[Option<&str>]) -> Vec<usize> {
@@ -256,7 +269,7 @@ mod tests {
     #[test]
     fn one_whose_test_cannot_be_read_stays_beside_the_last_good_one() {
         let mut all = seen(&[0, 50, 100, 200]);
-        (all[0].verified, all[1].unsure) = (true, true);
+        (all[0].verified, all[1].doubt) = (true, Some("unreadable"));
         let rules = Retention { days: Some(1), last: 1 };
         assert_eq!(places(&kept(&all, &rules, at_day(200))), [0, 1, 3]);
     }
@@ -279,7 +292,7 @@ mod tests {
         ) {
             let all: Vec<Seen> = times
                 .iter()
-                .map(|(at, verified)| Seen { at: Some(Timestamp::from_nanos(*at)), verified: *verified, unsure: false })
+                .map(|(at, verified)| Seen { at: Some(Timestamp::from_nanos(*at)), verified: *verified, doubt: None })
                 .collect();
             let kept = kept(&all, &Retention { days, last }, Timestamp::from_nanos(now));
             prop_assert!(kept.last().unwrap().is_some());
@@ -306,7 +319,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, at)| {
                     let at = if place >= jump_at { at.saturating_add(jump) } else { *at };
-                    Seen { at: Some(Timestamp::from_nanos(at)), verified: false, unsure: false }
+                    Seen { at: Some(Timestamp::from_nanos(at)), verified: false, doubt: None }
                 })
                 .collect();
             let now = Timestamp::from_nanos(if jump_at < 60 { time.saturating_add(jump) } else { time });
@@ -327,7 +340,7 @@ mod tests {
                 time += gap;
             }
             let all: Vec<Seen> =
-                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), verified: false, unsure: false }).collect();
+                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), verified: false, doubt: None }).collect();
             let rules = Retention { days: Some(days), last: 0 };
             let kept = kept(&all, &rules, Timestamp::from_nanos(time));
             let young = |at: &i64| time - at <= i64::from(days) * DAY;

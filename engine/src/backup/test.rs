@@ -1,6 +1,7 @@
 //! Testing a backup: it is restored into a scratch folder, opened, verified, and compared with its
 //! manifest. A backup that was never restored is a hope.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use crate::backup::database::content_of;
 use crate::backup::error::{BackupError, at};
 use crate::backup::manifest::{BackupManifest, FileKind};
 use crate::backup::repository::{
-    BackupRepository, FILES, MANIFESTS, PARTIAL, TESTS, copy_hashed, hashed, need_space, number_of, replace,
+    BackupRepository, FILES, Listed, MANIFESTS, PARTIAL, TESTS, copy_hashed, hashed, need_space, number_of,
+    replace,
 };
 use crate::backup::restore::{make_parent, same};
 use crate::options::StoreOptions;
@@ -111,7 +113,7 @@ impl BackupRepository {
         Ok(tested)
     }
 
-    fn asked(&self, backup: &str) -> Result<crate::backup::repository::Listed, BackupError> {
+    fn asked(&self, backup: &str) -> Result<Listed, BackupError> {
         let number: Option<u64> = backup.parse().ok();
         let found = self.manifests()?.into_iter().rev().find(|(name, read)| {
             backup == "latest" || name == backup || number.is_some_and(|n| number_of(name, read) == n)
@@ -211,6 +213,34 @@ impl BackupRepository {
         let bytes = fs::read(self.path(TESTS, &format!("{name}.json"))).ok()?;
         let test: BackupTest = serde_json::from_slice(&bytes).ok()?;
         (self.manifest_hash(name).ok()? == test.manifest).then_some(test)
+    }
+
+    /// What is known of the tests of each of these. A content that a test of one found bad is bad for every
+    /// other that shares it and was not found good since.
+    pub(crate) fn tests_of(&self, all: &[Listed]) -> Vec<Option<BackupTest>> {
+        let own: Vec<_> = all.iter().map(|(name, _)| self.test_of(name)).collect();
+        let mut bad: HashMap<String, (Timestamp, Outcome)> = HashMap::new();
+        for ((name, _), test) in all.iter().zip(&own) {
+            let Some(BackupTest { at, outcome: Outcome::Failed { file, detail }, .. }) = test else {
+                continue;
+            };
+            if bad.get(file).is_none_or(|(known, _)| known < at) {
+                let detail = format!("{detail}, as a test of {name} found");
+                bad.insert(file.clone(), (*at, Outcome::Failed { file: file.clone(), detail }));
+            }
+        }
+        let judge = |(test, (_, read)): (Option<BackupTest>, &Listed)| {
+            let mut test = test?;
+            if let (Some(good), Ok(manifest)) = (test.verified_at, read) {
+                let shared =
+                    manifest.files.iter().filter_map(|file| bad.get(&format!("{FILES}/{}", file.object())));
+                if let Some((at, outcome)) = shared.filter(|(at, _)| *at > good).max_by_key(|(at, _)| *at) {
+                    (test.at, test.outcome, test.verified_at) = (*at, outcome.clone(), None);
+                }
+            }
+            Some(test)
+        };
+        own.into_iter().zip(all).map(judge).collect()
     }
 
     /// Whether a backup was tested, and what came out cannot be read, or is not told of this manifest.
