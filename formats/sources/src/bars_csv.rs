@@ -28,7 +28,7 @@ use crate::gather::Gathered;
 use crate::parsed::{Parsed, RejectedRow};
 use crate::profile::VolumeUnit;
 use crate::security::{SecurityKind, kind_of};
-use crate::sheet::{Columns, Sheet, as_wide, number, quantity, shown};
+use crate::sheet::{Columns, Sheet, as_wide, number, quantity};
 use crate::source::{ImportOptions, Source, SourceFile};
 use crate::unit::{Claim, Subject, Traded, verify};
 
@@ -95,13 +95,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
         return Err(SourceError::Empty { file: file.name.to_owned() });
     };
     let required = NAMES.get(..REQUIRED).unwrap_or_default();
-    let columns = Columns::find(header, &NAMES, required).map_err(|missing| SourceError::Header {
-        file: file.name.to_owned(),
-        found: shown(header),
-        encoding: text.encoding,
-        missing,
-        expected: HEADER,
-    })?;
+    let columns = Columns::find((file.name, text.encoding), header, &NAMES, required, HEADER)?;
     let (width, left_alone) = (header.len(), left_alone(file, header)?);
     let of_rows = header.iter().any(|cell| cell.trim().eq_ignore_ascii_case("interval"));
     let hint = "no column tells the length of the bars; give an interval such as 1d";

@@ -10,7 +10,7 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::decode::decode;
 use crate::error::SourceError;
 use crate::parsed::RejectedRow;
-use crate::sheet::{Columns, Sheet, as_wide, shown};
+use crate::sheet::{Columns, Sheet, as_wide};
 use crate::source::SourceFile;
 
 const NAMES: [&str; 7] = ["code", "ex_date", "cash", "bonus", "rights", "rights_price", "factor"];
@@ -46,13 +46,7 @@ pub fn corporate_actions(
     let Some((_, header)) = sheet.next()? else {
         return Err(SourceError::Empty { file: file.name.to_owned() });
     };
-    let columns = Columns::find(header, &NAMES, &REQUIRED).map_err(|missing| SourceError::Header {
-        file: file.name.to_owned(),
-        found: shown(header),
-        encoding: text.encoding,
-        missing,
-        expected: EXPECTED,
-    })?;
+    let columns = Columns::find((file.name, text.encoding), header, &NAMES, &REQUIRED, EXPECTED)?;
     // A misspelt column would take its terms with it, and nobody would miss them.
     let known = |cell: &str| cell.is_empty() || NAMES.iter().any(|name| cell.eq_ignore_ascii_case(name));
     let mut rejected: Vec<RejectedRow> = header

@@ -250,6 +250,16 @@ pub enum SourceError {
         /// The header that is meant.
         expected: &'static str,
     },
+    /// A column that is read stands twice, and nobody knows which of the two is meant.
+    #[error("{file}: the header '{found}' has two columns '{name}'; expected one")]
+    ColumnTwice {
+        /// The file's name.
+        file: String,
+        /// The first line.
+        found: String,
+        /// The column's name.
+        name: &'static str,
+    },
     /// The first row has another number of columns.
     #[error("{file}:{line}: {found} columns where {expected} were expected")]
     Columns {

@@ -68,21 +68,30 @@ pub(crate) fn line_ends(text: &[u8]) -> u64 {
 pub(crate) struct Columns(Vec<Option<usize>>);
 
 impl Columns {
-    /// Finds columns by name, without regard to case and spaces around; the first of two wins.
+    /// Finds columns by name, without regard to case and spaces around. `expected` is the header that is meant.
     ///
     /// # Errors
-    /// The names among the first `required` that are not there.
+    /// `Header` where one of `required` is not there, `ColumnTwice` where one of `names` stands twice.
     pub(crate) fn find(
+        (file, encoding): (&str, &'static str),
         header: &StringRecord,
         names: &[&'static str],
         required: &[&'static str],
-    ) -> Result<Self, Vec<&'static str>> {
-        let place = |name: &str| header.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name));
-        let missing: Vec<_> = required.iter().copied().filter(|name| place(name).is_none()).collect();
-        if missing.is_empty() {
-            Ok(Self(names.iter().map(|name| place(name)).collect()))
-        } else {
-            Err(missing)
+        expected: &'static str,
+    ) -> Result<Self, SourceError> {
+        let places = |name: &str| {
+            let is_it = |(_, cell): &(usize, &str)| cell.trim().eq_ignore_ascii_case(name);
+            let mut found = header.iter().enumerate().filter(is_it).map(|(place, _)| place);
+            (found.next(), found.next())
+        };
+        let missing: Vec<_> = required.iter().copied().filter(|name| places(name).0.is_none()).collect();
+        if !missing.is_empty() {
+            let (file, found) = (file.to_owned(), shown(header));
+            return Err(SourceError::Header { file, found, encoding, missing, expected });
+        }
+        match names.iter().find(|name| places(name).1.is_some()) {
+            Some(name) => Err(SourceError::ColumnTwice { file: file.to_owned(), found: shown(header), name }),
+            None => Ok(Self(names.iter().map(|name| places(name).0).collect())),
         }
     }
 
@@ -159,6 +168,28 @@ mod tests {
         }
         let expected = [(1, "a"), (2, "1"), (5, "3"), (7, "4"), (8, "6")];
         assert_eq!(found, expected.map(|(line, first)| (line, first.to_owned())));
+    }
+
+    #[test]
+    fn a_column_that_is_read_stands_once_and_others_may_stand_twice() {
+        let find = |header: &str| {
+            let header = header.split(',').collect();
+            Columns::find(
+                ("x.csv", "UTF-8"),
+                &header,
+                &["day", "close", "open"],
+                &["day", "close"],
+                "day,close",
+            )
+        };
+        let columns = find(" Close ,note,DAY,note").unwrap();
+        let row = ["9.5", "", "20261120", ""].into_iter().collect();
+        assert_eq!([0, 1, 2].map(|name| columns.cell(&row, name)), ["20261120", "9.5", ""]);
+        let refused = |header| find(header).unwrap_err().to_string();
+        let expected = "x.csv: the header 'day,close,Close' has two columns 'close'; expected one";
+        assert_eq!(refused("day,close,Close"), expected);
+        assert!(refused("day,close,open,open").contains("two columns 'open'"), "not required, but read");
+        assert!(refused("day,day").contains("lacks close"));
     }
 
     #[test]

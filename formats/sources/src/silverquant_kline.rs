@@ -12,7 +12,7 @@ use crate::gather::Gathered;
 use crate::parsed::Parsed;
 use crate::profile::{BarLabel, Profile, VolumeUnit};
 use crate::security::{SecurityKind, kind_of};
-use crate::sheet::{Columns, Sheet, number, quantity, shown};
+use crate::sheet::{Columns, Sheet, number, quantity};
 use crate::source::{ImportOptions, Source, SourceFile, gathered, stem};
 use crate::unit::{Claim, Subject, Traded, index_notes, verify};
 
@@ -176,13 +176,7 @@ fn header(
     let Some((_, first)) = sheet.next()? else {
         return Err(SourceError::Empty { file: file.name.to_owned() });
     };
-    Columns::find(first, &COLUMNS, &COLUMNS).map_err(|missing| SourceError::Header {
-        file: file.name.to_owned(),
-        found: shown(first),
-        encoding,
-        missing,
-        expected: HEADER,
-    })
+    Columns::find((file.name, encoding), first, &COLUMNS, &COLUMNS, HEADER)
 }
 
 /// A row as its file has it.

@@ -16,10 +16,11 @@ use csv::StringRecord;
 use crate::decode::{decode, first_line};
 use crate::error::SourceError;
 use crate::parsed::{Parsed, RejectedRow};
-use crate::sheet::{Columns, Sheet, number, shown};
+use crate::sheet::{Columns, Sheet, number};
 use crate::source::{ImportOptions, Source, SourceFile};
 
 const NAME: &str = "vnpy-tick";
+const HEADER: &str = "symbol,exchange,datetime,volume,last_price,bid_price_1,ask_price_1,bid_volume_1,...";
 /// What a missing price is in ticks that come from CTP.
 const NONE: f64 = f64::MAX;
 
@@ -88,13 +89,7 @@ fn parse(file: &SourceFile<'_>, options: &ImportOptions) -> Result<Parsed, Sourc
     let Some((_, header)) = sheet.next()? else {
         return Err(SourceError::Empty { file: file.name.to_owned() });
     };
-    let columns = Columns::find(header, &NAMES, &REQUIRED).map_err(|missing| SourceError::Header {
-        file: file.name.to_owned(),
-        found: shown(header),
-        encoding: text.encoding,
-        missing,
-        expected: "symbol,exchange,datetime,volume,last_price,bid_price_1,ask_price_1,bid_volume_1,...",
-    })?;
+    let columns = Columns::find((file.name, text.encoding), header, &NAMES, &REQUIRED, HEADER)?;
     let mut parsed = Parsed::new(NAME, format!("{NAME}: times on the venue's clock, {}", text.encoding));
     let mut ordinals: HashMap<(InstrumentId, Timestamp), u64> = HashMap::new();
     while let Some((line, record)) = sheet.next()? {

@@ -52,14 +52,7 @@ pub(super) fn parse(file: &str, text: &Text<'_>, owner: &Owner) -> Result<Parsed
     let mut sheet = Sheet::new(file, text)?;
     let (columns, width) = match sheet.next()? {
         Some((_, first)) => {
-            let columns =
-                Columns::find(first, &COLUMNS, &REQUIRED).map_err(|missing| SourceError::Header {
-                    file: file.to_owned(),
-                    found: shown(first),
-                    encoding: text.encoding,
-                    missing,
-                    expected: HEADER,
-                })?;
+            let columns = Columns::find((file, text.encoding), first, &COLUMNS, &REQUIRED, HEADER)?;
             (columns, first.len())
         }
         None => return Err(SourceError::Empty { file: file.to_owned() }),
