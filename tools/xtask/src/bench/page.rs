@@ -29,6 +29,13 @@ pub(super) const SHARED: [(&str, &str); 12] = [
     ("bytes_bar", "bytes on disk of a daily bar (ours on both axes)"),
 ];
 
+/// Workloads that have to take less time than a peer takes, and what is known of why they do not.
+const FASTER: [(&str, &str, &str); 1] = [(
+    "factors",
+    "polars",
+    "nineteen parts of twenty are polars computing the factors, which is the same work on both sides",
+)];
+
 /// `840 ns`, `12.3 us`, `4.56 ms`, `1.23 s`: three digits.
 pub(super) fn shown(ns: f64) -> String {
     let (value, unit) = match ns {
@@ -122,13 +129,25 @@ fn ours(text: &mut String, results: &Results) -> Result<()> {
 
 fn missed(text: &mut String, results: &Results) -> Result<()> {
     let missed: Vec<&Row> = results.ours().filter(|row| row.reached() == Some(false)).collect();
-    if missed.is_empty() {
+    let slower: Vec<_> = FASTER
+        .into_iter()
+        .filter_map(|(workload, peer, why)| {
+            let ours = results.of(OURS, workload)?;
+            let theirs = results.of(peer, workload)?;
+            (ours.median()? >= theirs.median()?).then_some((ours, peer, theirs, why))
+        })
+        .collect();
+    if missed.is_empty() && slower.is_empty() {
         return Ok(());
     }
     writeln!(text, "Missed, and why:\n")?;
     for row in missed {
         let what = row.text("what").unwrap_or_default();
         writeln!(text, "- {what}: {}.", row.text("why").unwrap_or("not looked into yet"))?;
+    }
+    for (ours, peer, theirs, why) in slower {
+        let what = ours.text("what").unwrap_or_default();
+        writeln!(text, "- {what}: asked below {peer}, which took {}: {why}.", measured(theirs))?;
     }
     writeln!(text)?;
     Ok(())
@@ -215,6 +234,22 @@ mod tests {
             text.contains("| last 60 daily bars of one instrument | 900 ns | 36.0 us (40 x) |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_peer_that_must_be_slower_and_is_not_is_told() {
+        let page = |ours: u64| {
+            let mut results = results();
+            for (who, ns) in [("barkeeper", ours), ("polars", 701_000_000)] {
+                results.take(
+                    json!({"who": who, "workload": "factors", "what": "14 factors", "n": 5, "median_ns": ns}),
+                );
+            }
+            table(&results).unwrap()
+        };
+        assert!(!page(700_000_000).contains("asked below"));
+        let text = page(702_000_000);
+        assert!(text.contains("- 14 factors: asked below polars, which took 701 ms: nineteen"), "{text}");
     }
 
     #[test]
