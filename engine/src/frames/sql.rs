@@ -31,7 +31,7 @@ pub enum SqlError {
     },
     /// Something else than one query.
     #[error(
-        "{found} is not answered: expected one query (SELECT, WITH or VALUES), SHOW TABLES or EXPLAIN of a query"
+        "expected one query (SELECT, WITH or VALUES), SHOW TABLES or EXPLAIN of a query, and found {found}"
     )]
     NotAQuery {
         /// What was given instead.
