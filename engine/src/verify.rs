@@ -46,10 +46,11 @@ impl Store {
         progress: Progress<'_>,
     ) -> Result<VerifyReport, MaintenanceError> {
         let mut report = VerifyReport::default();
+        let mut pages = 0;
         progress(0, 1);
         let file = folder::database(dir)?;
         let opened = Hot::open_in(dir, &options).and_then(|hot| {
-            check_database(&hot, &mut report);
+            pages = check_database(&hot, &mut report);
             // redb may panic on a damaged file; that is a finding like any other.
             let begun = catch_unwind(AssertUnwindSafe(|| Self::begin(hot, dir, options)));
             begun.unwrap_or_else(|_| Err(damaged_structure(&file)))
@@ -72,7 +73,7 @@ impl Store {
         let read = Snapshot::take(store.inner())
             .map(|snapshot| catch_unwind(AssertUnwindSafe(|| snapshot.scrub(&mut report, progress))));
         match read {
-            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Ok(()))) => report.all_read = pages > 0 && report.findings.len() == pages,
             Err(error) | Ok(Ok(Err(error))) if error.is_damage() => report.damage("store", error.to_string()),
             Err(error) | Ok(Ok(Err(error))) => return Err(error.into()),
             Ok(Err(_)) => report.damage("store.redb", "a table is damaged"),
@@ -92,20 +93,24 @@ impl VerifyReport {
 }
 
 /// Compares all pages with their sums, or where these say nothing with redb's hash tree. Damage of pages is not
-/// shown to redb's check, which would leave the database so that nothing in it can be read any more.
-fn check_database(hot: &Hot, report: &mut VerifyReport) {
+/// shown to redb's check, which would leave the database so that nothing in it can be read any more. Answers how
+/// many pages are damaged.
+fn check_database(hot: &Hot, report: &mut VerifyReport) -> usize {
     match hot.compare_all() {
         Ok(damaged) if damaged.is_empty() => {}
         Ok(damaged) => {
-            for place in damaged {
+            for place in &damaged {
                 report.damage("store.redb", format!("the page at byte {place} does not fit its sum"));
             }
-            return;
+            return damaged.len();
         }
-        Err(error) => return report.damage("store.redb", error.to_string()),
+        Err(error) => {
+            report.damage("store.redb", error.to_string());
+            return 0;
+        }
     }
     if hot.was_checked() {
-        return;
+        return 0;
     }
     match catch_unwind(AssertUnwindSafe(|| hot.check())) {
         Ok(Ok(true)) => {}
@@ -115,6 +120,7 @@ fn check_database(hot: &Hot, report: &mut VerifyReport) {
         Ok(Err(error)) => report.damage("store.redb", error.to_string()),
         Err(_) => report.damage("store.redb", "the database's structure is damaged"),
     }
+    0
 }
 
 /// Decodes the values of a table, so that every checksum is computed.

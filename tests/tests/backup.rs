@@ -604,7 +604,8 @@ fn what_a_test_finds_bad_is_bad_for_all_that_share_it_and_none_of_them_is_remove
     let TestOutcome::Failed { file, detail } = &tested.outcome else { panic!("{tested:?}") };
     assert!(file.ends_with(content.file_name().unwrap().to_str().unwrap()), "{file}");
     assert!(detail.contains(&names[1]) && tested.verified_at.is_none(), "{detail}");
-    assert_eq!(place.backups().info().unwrap().last_verified, None);
+    let info = place.backups().info().unwrap();
+    assert_eq!((info.last_verified, info.damaged, info.failed), (None, 0, 2));
     // It may be mended yet, and is: nothing that was once good goes before.
     let rules = Retention { days: Some(0), last: 0 };
     let kept = place.backups().prune(&rules, turn(&place.clock, 0), true).unwrap().backups;

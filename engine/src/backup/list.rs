@@ -7,7 +7,7 @@ use crate::backup::create::users;
 use crate::backup::error::BackupError;
 use crate::backup::manifest::BackupManifest;
 use crate::backup::repository::{BackupRepository, Listed, number_of};
-use crate::backup::test::BackupTest;
+use crate::backup::test::{BackupTest, Outcome};
 
 /// A backup as `list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +44,8 @@ pub struct RepositoryInfo {
     pub backups: u64,
     /// Of how many the manifest cannot be read.
     pub damaged: u64,
+    /// How many were found bad when they, or another that shares the bad content, were last tested.
+    pub failed: u64,
     /// Length of all contents, each once.
     pub bytes: u64,
     /// Length of the contents that more than one backup needs.
@@ -54,6 +56,13 @@ pub struct RepositoryInfo {
     pub newest: Option<BackupInfo>,
     /// The last one that was tested and found good.
     pub last_verified: Option<BackupInfo>,
+}
+
+impl BackupInfo {
+    /// Whether its last test found it bad.
+    pub fn is_bad(&self) -> bool {
+        self.tested.as_ref().is_some_and(|test| matches!(test.outcome, Outcome::Failed { .. }))
+    }
 }
 
 impl BackupRepository {
@@ -103,6 +112,7 @@ impl BackupRepository {
             folder: self.folder().to_owned(),
             backups: all.len() as u64,
             damaged: all.iter().filter(|one| one.damaged.is_some()).count() as u64,
+            failed: all.iter().filter(|one| one.is_bad()).count() as u64,
             bytes: users.values().map(|(bytes, _)| bytes).sum(),
             shared_bytes: users.values().filter(|(_, by)| by.len() > 1).map(|(bytes, _)| bytes).sum(),
             oldest: all.first().cloned(),

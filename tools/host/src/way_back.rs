@@ -13,7 +13,9 @@ pub fn way_back(folder: &Path, with_store: &str) -> String {
     let restore = |what: &str| format!("`barkeeper backup restore {what}{with_store}`");
     let repository = Config::load(folder).unwrap_or_default().backup.repository(folder, None);
     let backups = repository.list().unwrap_or_default();
-    if let Some(good) = backups.iter().rfind(|backup| backup.damaged.is_none()) {
+    let readable = || backups.iter().filter(|backup| backup.damaged.is_none());
+    // One that a test found bad is still better than none.
+    if let Some(good) = readable().rfind(|backup| !backup.is_bad()).or_else(|| readable().next_back()) {
         let newest = backups.last().is_some_and(|last| last.name == good.name);
         let name = if newest { "latest" } else { good.name.as_str() };
         return format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));

@@ -63,8 +63,16 @@ fn print(report: &VerifyReport, context: &Context, out: Out<'_>) -> anyhow::Resu
         context.say("Everything that is stored was read, and all of it fits.");
     } else {
         context.warn(counted(report.findings.len(), "finding"));
-        let back = barkeeper_host::way_back(&context.folder()?, &context.with_store());
-        context.say(format_args!("hint: {back}"));
+        let with_store = context.with_store();
+        let back = barkeeper_host::way_back(&context.folder()?, &with_store);
+        if report.all_read {
+            context.say(format_args!(
+                "hint: all that is stored was read all the same; `barkeeper compact{with_store}` leaves damaged pages \
+                 behind that hold nothing of it. Where it fails: {back}"
+            ));
+        } else {
+            context.say(format_args!("hint: {back}"));
+        }
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ impl Info {
             ("folder", Cell::text(info.folder.display())),
             ("backups", Cell::Count(info.backups)),
             ("damaged", Cell::Count(info.damaged)),
+            ("failed", Cell::Count(info.failed)),
             ("bytes", Cell::Count(info.bytes)),
             ("shared_bytes", Cell::Count(info.shared_bytes)),
             ("oldest", name(&info.oldest)),
