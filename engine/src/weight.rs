@@ -5,6 +5,7 @@
 //! weighed, and as that reads them all, only when they may weigh much more than they did.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barkeeper_records::Lsn;
@@ -19,8 +20,9 @@ use crate::view::View;
 const WEIGHED: [Tab; 3] = [Tab::Slabs, Tab::EventSlabs, Tab::EventBlocks];
 /// Bytes of a row of the delta with its share of the tree.
 const DELTA_BYTES: u64 = 150;
-/// So few values are weighed after every change.
+/// Values that were so few and weighed so little are weighed after every change.
 const FEW: u64 = 1_024;
+const LITTLE: u64 = 2 << 20;
 /// How long a weight counts while the number of values grows by no more than one in [`GROWTH`].
 const COUNTS_NS: i64 = 10_000_000_000;
 const GROWTH: u64 = 8;
@@ -48,7 +50,8 @@ impl Weighed {
         let is_like = values >= known && (values - known).saturating_mul(GROWTH) <= known;
         let is_young = (0..COUNTS_NS).contains(&now.saturating_sub(self.at));
         let bytes = u128::from(self.bytes) * u128::from(values) / u128::from(known);
-        (values > FEW && is_like && is_young).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
+        let is_cheap = values <= FEW && self.bytes <= LITTLE;
+        (!is_cheap && is_like && is_young).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 }
 
@@ -66,25 +69,38 @@ pub(crate) fn hot_bytes(inner: &Arc<Inner>) -> ReadResult<u64> {
     if let Some(bytes) = last.and_then(|weighed| weighed.tells(lsn, now, values)) {
         return Ok(bytes.saturating_add(delta));
     }
-    let bytes = weigh(view)?;
-    *last = Some(Weighed { lsn, at: now, values, bytes });
-    Ok(bytes.saturating_add(delta))
+    let closing = &inner.upkeep.closing;
+    let bytes = weigh(view, &|| closing.load(Ordering::SeqCst))?;
+    *last = bytes.map(|bytes| Weighed { lsn, at: now, values, bytes });
+    Ok(bytes.unwrap_or(0).saturating_add(delta))
 }
 
-fn weigh(view: &impl View) -> ReadResult<u64> {
-    let mut bytes = 0;
+/// Weighs all values; `None` where that is to stop. What lies behind a damaged page of a table is not counted:
+/// other maintenance goes on, and whoever needs the page hears of it.
+fn weigh(view: &impl View, stop: &dyn Fn() -> bool) -> ReadResult<Option<u64>> {
+    let (mut bytes, mut stopped) = (0, false);
     for tab in WEIGHED {
-        view.scan(tab, &[], &[], false, &mut |key, value| {
+        let read = view.scan(tab, &[], &[], false, &mut |key, value| {
             bytes += (key.len() + value.len()) as u64;
-            Ok(ControlFlow::Continue(()))
-        })?;
+            stopped = stop();
+            Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        match read {
+            Err(error) if error.is_damage() => {}
+            other => other?,
+        }
+        if stopped {
+            return Ok(None);
+        }
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ReadError;
+    use crate::view::Visit;
 
     #[test]
     fn many_values_are_weighed_anew_when_they_may_weigh_much_more() {
@@ -95,7 +111,36 @@ mod tests {
         assert_eq!(weighed.tells(Lsn(8), 60, 7_999), None, "some are gone");
         assert_eq!(weighed.tells(Lsn(8), 50 + COUNTS_NS, 8_000), None, "values may have grown");
         assert_eq!(weighed.tells(Lsn(8), 49, 8_000), None, "the clock went back");
-        let few = Weighed { lsn: Lsn(7), at: 50, values: FEW, bytes: 80_000 };
-        assert_eq!(few.tells(Lsn(8), 60, FEW), None);
+        let few = Weighed { lsn: Lsn(7), at: 50, values: FEW, bytes: LITTLE };
+        assert_eq!(few.tells(Lsn(8), 60, FEW), None, "that costs little");
+        let large = Weighed { bytes: LITTLE + 1, ..few };
+        assert_eq!(large.tells(Lsn(8), 60, FEW), Some(LITTLE + 1));
+    }
+
+    /// Three values a table, of which one table has damage behind the second.
+    struct Damaged;
+
+    impl View for Damaged {
+        fn with<R>(&self, _: Tab, _: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> ReadResult<R> {
+            Ok(f(None))
+        }
+
+        fn scan(&self, tab: Tab, _: &[u8], _: &[u8], _: bool, visit: Visit<'_>) -> ReadResult<()> {
+            for number in 0..3_u8 {
+                if tab == Tab::EventSlabs && number == 2 {
+                    return Err(ReadError::Damaged { detail: "a page".to_owned() });
+                }
+                if visit(&[number], b"123456789")?.is_break() {
+                    return Ok(());
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_damaged_page_does_not_keep_other_values_from_being_weighed() {
+        assert_eq!(weigh(&Damaged, &|| false).unwrap(), Some(80));
+        assert_eq!(weigh(&Damaged, &|| true).unwrap(), None, "the store is being closed");
     }
 }
