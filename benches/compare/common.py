@@ -149,8 +149,8 @@ def run(name, about, peer, workloads):
         if workload == "import_csv" and os.name == "posix":
             disk_bytes = getattr(tested, "disk_bytes", lambda: taken(scratch))()
             rows = tested.data.answers["rows"]
-            if disk_bytes > 0:
-                size = round(disk_bytes / rows, 2)
+            size = round(disk_bytes / rows, 2)
+            if size > 0:
                 bench.say(workload="bytes_bar", what="bytes on disk of a daily bar", n=rows, value=size, unit="bytes")
     if hasattr(tested, "close"):
         tested.close()

@@ -215,6 +215,9 @@ fn check(query: &str) -> Result<Statement, SqlError> {
     match asked {
         Statement::Query(query) if only_reads(&query.body) => {}
         Statement::ShowTables { .. } if *asked == statement => return Ok(statement),
+        Statement::ShowTables { .. } => {
+            return Err(SqlError::NotAQuery { found: "EXPLAIN of SHOW TABLES".to_owned() });
+        }
         other => return Err(SqlError::NotAQuery { found: first_words(other) }),
     }
     let mut names = Relations::default();
@@ -346,6 +349,7 @@ mod tests {
             ("explain delete from bars", "DELETE FROM"),
             ("select 1; select 2", "2 statements"),
             ("", "nothing"),
+            ("explain show tables", "EXPLAIN of SHOW TABLES"),
             ("select * into x from bars", "a statement inside of a query, or INTO"),
             ("with x as (delete from bars) select 1", "a statement inside of a query, or INTO"),
             (
