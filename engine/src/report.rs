@@ -202,10 +202,10 @@ pub struct VerifyReport {
     pub buckets: u64,
     /// What is wrong; empty where all is well.
     pub findings: Vec<Finding>,
-    /// Whether the findings are damaged pages of `store.redb` and nothing else, and all that is stored was read all
-    /// the same. [`Store::compact`](crate::Store::compact) leaves such pages behind, but for those on which redb
-    /// keeps its own lists: there it fails, and changes nothing that is stored.
-    pub all_read: bool,
+    /// Damaged pages of `store.redb`, where these are all findings and everything that is stored was read all the
+    /// same and fits: nothing of it stands on them. [`Store::compact`](crate::Store::compact) leaves behind those that
+    /// nothing stands on at all.
+    pub spare_pages: u64,
 }
 
 /// The live files of a dataset.

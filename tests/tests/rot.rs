@@ -420,18 +420,19 @@ fn a_damaged_page_stops_its_readers_and_nobody_else() {
         copy(dir.path(), again.path()).unwrap();
         let found = Store::verify(again.path(), options(&sound.clock()), &mut |_, _| {}).unwrap();
         assert!(!found.findings.is_empty(), "{damage:?}: verify overlooks it");
-        if found.all_read {
+        if found.spare_pages > 0 {
+            assert!(found.buckets > 0, "{damage:?}: digests are not compared");
             let what = CompactOptions::default();
             let compact = || Store::compact(again.path(), options(&sound.clock()), &what, &mut |_, _| {});
             let compacted = guarded(compact).unwrap().is_ok();
             unused += usize::from(compacted);
             let left = sound.findings(again.path()).unwrap();
-            assert_eq!(left == 0, compacted, "{damage:?}: {left} findings");
+            assert!(left == 0 || !compacted, "{damage:?}: {left} findings");
             assert!(sound.read(again.path(), Way::Summed).all_right(), "{damage:?}");
         }
         let Ok(store) = Store::open(dir.path(), options(&sound.clock())) else {
             refused += 1;
-            assert!(!found.all_read, "{damage:?}");
+            assert!(found.spare_pages == 0, "{damage:?}");
             continue;
         };
         let snapshot = store.snapshot().unwrap();
@@ -448,7 +449,7 @@ fn a_damaged_page_stops_its_readers_and_nobody_else() {
         let fill = Workload::new(Market::new(20), 3).fill(Market::day(0));
         let committed = guarded(|| store.commit(Batch::of(Operation::RecordTrade(fill.clone())))).unwrap();
         written += usize::from(!bars && committed.is_ok());
-        assert!(!found.all_read || (bars && positions && trades), "{damage:?}: not all can be read");
+        assert!(found.spare_pages == 0 || (bars && positions && trades), "{damage:?}: not all can be read");
         let snapshot = store.snapshot().unwrap();
         assert_eq!(snapshot.lsn().0, sound.model.lsn.0 + u64::from(committed.is_ok()), "{damage:?}");
         if committed.is_ok() {
