@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use barkeeper::{
-    BackupError, BackupOptions, BackupRepository, RestoreOptions, Retention, SealOptions, Store, TestOutcome,
+    BackupError, BackupInfo, BackupOptions, BackupRepository, RestoreOptions, Retention, SealOptions, Store,
+    TestOutcome,
 };
 use barkeeper_records::{Lsn, Operation, PositionKey};
 use barkeeper_tests::backups::{Place, contents, holds};
@@ -586,7 +587,7 @@ fn what_is_removed_is_never_the_newest_nor_the_last_good_one() {
 }
 
 #[test]
-fn what_a_test_finds_bad_is_bad_for_all_that_share_it_and_none_of_them_is_removed_for_it() {
+fn what_a_test_finds_bad_is_bad_for_all_that_share_it_until_it_is_mended() {
     let mut place = Place::new(18);
     let mut names = Vec::new();
     for _ in 0..3 {
@@ -595,25 +596,52 @@ fn what_a_test_finds_bad_is_bad_for_all_that_share_it_and_none_of_them_is_remove
         turn(&place.clock, 86_400_000);
     }
     place.check_backup(&names[0]);
-    turn(&place.clock, 1_000);
     let (content, _) = shared_segment(&place, &names[0]);
     flip(&content);
+    // A clock that went back makes no old test a newer one.
+    turn(&place.clock, -10 * 86_400_000);
     assert!(matches!(outcome(&place, &names[1]), TestOutcome::Failed { .. }));
-    let known = place.backups().list().unwrap();
-    let tested = known[0].tested.clone().unwrap();
-    let TestOutcome::Failed { file, detail } = &tested.outcome else { panic!("{tested:?}") };
-    assert!(file.ends_with(content.file_name().unwrap().to_str().unwrap()), "{file}");
-    assert!(detail.contains(&names[1]) && tested.verified_at.is_none(), "{detail}");
-    let info = place.backups().info().unwrap();
-    assert_eq!((info.last_verified, info.damaged, info.failed), (None, 0, 2));
-    // It may be mended yet, and is: nothing that was once good goes before.
+    // A test that could not be tried takes nothing back.
+    let partial = place.dir.path().join("backups/partial");
+    barkeeper_storage::remove_folder(&partial).unwrap();
+    fs::write(&partial, "in the way").unwrap();
+    assert!(matches!(outcome(&place, &names[1]), TestOutcome::Inconclusive { .. }));
+    fs::remove_file(&partial).unwrap();
+    fs::create_dir(&partial).unwrap();
+    let bad = |place: &Place| {
+        let known = place.backups().list().unwrap();
+        for one in &known {
+            let tested = one.tested.clone().unwrap();
+            let TestOutcome::Failed { file, detail } = &tested.outcome else { panic!("{tested:?}") };
+            assert!(file.ends_with(content.file_name().unwrap().to_str().unwrap()), "{file}");
+            assert_eq!(detail.contains(&names[1]), one.name != names[1], "{detail}");
+            assert_eq!(tested.verified_at, None);
+        }
+        let info = place.backups().info().unwrap();
+        assert_eq!((info.last_verified, info.damaged, info.failed), (None, 0, known.len() as u64));
+    };
+    bad(&place);
+    // The one that was good may be mended yet. That the other, whose test found the damage, is gone makes no
+    // difference to those that share it.
     let rules = Retention { days: Some(0), last: 0 };
-    let kept = place.backups().prune(&rules, turn(&place.clock, 0), true).unwrap().backups;
-    assert_eq!(kept.iter().map(|one| one.kept).collect::<Vec<_>>(), [true, false, true], "{kept:?}");
+    for kept in [&[true, false, true][..], &[true, true]] {
+        let done = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap().backups;
+        assert_eq!(done.iter().map(|one| one.kept).collect::<Vec<_>>(), kept, "{done:?}");
+        bad(&place);
+    }
     assert_eq!(place.back_up().mended.len(), 1);
-    turn(&place.clock, 1_000);
+    let info = place.backups().info().unwrap();
+    assert_eq!((info.last_verified.unwrap().name, info.failed), (names[0].clone(), 0));
     place.check_backup(&names[0]);
-    assert_eq!(place.backups().info().unwrap().last_verified.unwrap().name, names[0]);
+    // A content that comes back whole is good when somebody has read it.
+    flip(&content);
+    assert!(matches!(outcome(&place, "latest"), TestOutcome::Failed { .. }));
+    assert_eq!(place.backups().info().unwrap().failed, 3);
+    flip(&content);
+    assert_eq!(outcome(&place, &names[2]), TestOutcome::Verified);
+    let known = place.backups().list().unwrap();
+    let good = |one: &BackupInfo| one.tested.as_ref().is_some_and(|test| test.verified_at.is_some());
+    assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false], "{known:?}");
 }
 
 #[test]

@@ -331,7 +331,11 @@ impl Creation<'_> {
             Ok(_) => {}
         }
         match hashed(&place) {
-            Ok(found) if found == (file.bytes, file.blake3.clone()) => Found::Whole,
+            Ok(found) if found == (file.bytes, file.blake3.clone()) => {
+                // Where that cannot be written down, it still counts as bad.
+                drop(self.repository.clear_bad(&file.object()));
+                Found::Whole
+            }
             Ok(_) => Found::Damaged("its BLAKE3 is not the one in its name".to_owned()),
             Err(error) => Found::Damaged(error.to_string()),
         }
@@ -342,6 +346,7 @@ impl Creation<'_> {
     fn keep(&mut self, partial: &Path, file: &BackupFile, before: &Found) -> Result<(), BackupError> {
         let place = self.repository.path(FILES, &file.object());
         folder::rename_durably(partial, &place).map_err(at(&place))?;
+        drop(self.repository.clear_bad(&file.object()));
         match before {
             Found::Damaged(_) => self.mended.push(format!("{FILES}/{}", file.object())),
             Found::Nothing => self.new_bytes += file.bytes,

@@ -96,7 +96,7 @@ impl BackupRepository {
                 damaged: read.as_ref().err().map(ToString::to_string),
             }
         };
-        Ok(all.iter().zip(self.tests_of(&all)).map(info).collect())
+        Ok(all.iter().zip(self.tests_of(&all)?).map(info).collect())
     }
 
     /// How many backups there are, what they cost, the oldest, the newest, the last one that was found good.

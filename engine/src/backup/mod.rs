@@ -1,6 +1,7 @@
 //! Backups: made at one LSN while the store is in use, tested by restoring them, removed by rules that
 //! never take the last good one, restored whole or not at all.
 
+mod bad;
 mod create;
 mod database;
 mod error;

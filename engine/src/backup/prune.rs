@@ -19,8 +19,9 @@ const DEFAULT_DAYS: u32 = 30;
 const LONGEST_GAP: i64 = 7 * DAY;
 const DAY: i64 = 86_400_000_000_000;
 
-/// Which backups are kept. The newest one, the last one that was tested and found good, and those whose
-/// manifest or test cannot be read are always kept.
+/// Which backups are kept. The newest one, the last one that was tested and found good, those whose manifest
+/// or test cannot be read, and those that were found good before a content of theirs was found damaged are always
+/// kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Those that are not older than so many days; `None` for no rule about age.
@@ -135,7 +136,7 @@ impl BackupRepository {
         let manifests = self.manifests()?;
         let seen: Vec<Seen> = manifests
             .iter()
-            .zip(self.tests_of(&manifests))
+            .zip(self.tests_of(&manifests)?)
             .map(|((name, read), test)| Seen {
                 at: read.as_ref().ok().map(|manifest| manifest.at),
                 verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
@@ -177,7 +178,7 @@ impl BackupRepository {
         if self.is_test_lost(name) {
             Some("what its test found cannot be read")
         } else if bad && self.test_of(name).is_some_and(|own| own.verified_at.is_some()) {
-            Some("it was found good, and what it shares with another was found damaged since")
+            Some("it was found good, and a content that it shares was found damaged")
         } else {
             None
         }
@@ -216,6 +217,11 @@ impl BackupRepository {
             if !dry_run {
                 self.step("a content goes")?;
                 fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+        if !dry_run {
+            for object in self.bad_contents()?.keys().filter(|object| !needed.contains(*object)) {
+                self.clear_bad(object)?;
             }
         }
         Ok(())

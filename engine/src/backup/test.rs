@@ -1,7 +1,6 @@
 //! Testing a backup: it is restored into a scratch folder, opened, verified, and compared with its
 //! manifest. A backup that was never restored is a hope.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use barkeeper_records::{Lsn, Timestamp};
 use barkeeper_storage::remove_folder;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::backup::bad::{Bad, bad_in};
 use crate::backup::database::content_of;
 use crate::backup::error::{BackupError, at};
 use crate::backup::manifest::{BackupManifest, FileKind};
@@ -106,7 +106,10 @@ impl BackupRepository {
         drop(remove_folder(&scratch));
         let (outcome, read) = match tried {
             Ok((outcome, read)) => (outcome, Some(read)),
-            Err(error) => (self.judge(&error, &scratch), None),
+            Err(error) => {
+                self.note_bad(&error, &name, now);
+                (self.judge(&error, &scratch), None)
+            }
         };
         let mut tested = TestedBackup { name, at: now, lsn, outcome, read, remembered: false };
         tested.remembered = self.remember(&tested).is_ok();
@@ -129,6 +132,7 @@ impl BackupRepository {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(Outcome, VerifyReport), BackupError> {
         self.present(manifest)?;
+        let bad = self.bad_contents()?;
         fs::create_dir_all(scratch).map_err(at(scratch))?;
         let of_kind = |kind| manifest.files.iter().filter(move |file| file.kind == kind);
         need_space(scratch, of_kind(FileKind::Database).map(|file| file.bytes).sum())?;
@@ -140,6 +144,10 @@ impl BackupRepository {
             let linked = file.kind == FileKind::Segment && fs::hard_link(&from, &to).is_ok();
             let found = if linked { hashed(&from)? } else { copy_hashed(&from, &to, &mut |_| {})? };
             same(&from, file, &found)?;
+            if bad.contains_key(&file.object()) {
+                // Where that cannot be written down, it still counts as bad.
+                drop(self.clear_bad(&file.object()));
+            }
             done += file.bytes;
             progress(done, total);
         }
@@ -173,6 +181,22 @@ impl BackupRepository {
             Outcome::Verified
         };
         Ok((outcome, read))
+    }
+
+    /// Notes a content that is not what it was: all backups that name it are concerned. One that could not be
+    /// read may be read another time.
+    fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) {
+        let (path, detail) = match error {
+            BackupError::Damaged { path, detail } => (path, detail.as_str()),
+            BackupError::Missing { path } => (path, "it is missing"),
+            _ => return,
+        };
+        let is_content = path.parent() == Some(&self.folder().join(FILES)) && self.must_exist().is_ok();
+        if let (true, Some(object)) = (is_content, path.file_name().and_then(|name| name.to_str())) {
+            let bad = Bad { by: by.to_owned(), at: now, detail: detail.to_owned() };
+            // A folder that cannot be written to is told of with the outcome.
+            drop(self.mark_bad(object, &bad));
+        }
     }
 
     /// What an error says of the backup: that it is bad, or nothing.
@@ -215,32 +239,31 @@ impl BackupRepository {
         (self.manifest_hash(name).ok()? == test.manifest).then_some(test)
     }
 
-    /// What is known of the tests of each of these. A content that a test of one found bad is bad for every
-    /// other that shares it and was not found good since.
-    pub(crate) fn tests_of(&self, all: &[Listed]) -> Vec<Option<BackupTest>> {
-        let own: Vec<_> = all.iter().map(|(name, _)| self.test_of(name)).collect();
-        let mut bad: HashMap<String, (Timestamp, Outcome)> = HashMap::new();
-        for ((name, _), test) in all.iter().zip(&own) {
-            let Some(BackupTest { at, outcome: Outcome::Failed { file, detail }, .. }) = test else {
-                continue;
+    /// What is known of each of these, by its own tests and by what tests of others found of what both share.
+    pub(crate) fn tests_of(&self, all: &[Listed]) -> Result<Vec<Option<BackupTest>>, BackupError> {
+        let bad = self.bad_contents()?;
+        let judge = |(name, read): &Listed| {
+            let own = self.test_of(name);
+            let Some((file, known)) = read.as_ref().ok().and_then(|manifest| bad_in(manifest, &bad)) else {
+                return own;
             };
-            if bad.get(file).is_none_or(|(known, _)| known < at) {
-                let detail = format!("{detail}, as a test of {name} found");
-                bad.insert(file.clone(), (*at, Outcome::Failed { file: file.clone(), detail }));
+            if matches!(&own, Some(BackupTest { outcome: Outcome::Failed { .. }, .. })) {
+                return own;
             }
-        }
-        let judge = |(test, (_, read)): (Option<BackupTest>, &Listed)| {
-            let mut test = test?;
-            if let (Some(good), Ok(manifest)) = (test.verified_at, read) {
-                let shared =
-                    manifest.files.iter().filter_map(|file| bad.get(&format!("{FILES}/{}", file.object())));
-                if let Some((at, outcome)) = shared.filter(|(at, _)| *at > good).max_by_key(|(at, _)| *at) {
-                    (test.at, test.outcome, test.verified_at) = (*at, outcome.clone(), None);
-                }
-            }
-            Some(test)
+            let at = known.as_ref().map(|bad| bad.at).or_else(|| own.as_ref().map(|test| test.at));
+            let detail = match known {
+                Some(bad) if bad.by == *name => bad.detail.clone(),
+                Some(bad) => format!("{}, as a test of {} found", bad.detail, bad.by),
+                None => "it was found bad, and how cannot be read".to_owned(),
+            };
+            Some(BackupTest {
+                at: at.unwrap_or_default(),
+                outcome: Outcome::Failed { file, detail },
+                verified_at: None,
+                manifest: self.manifest_hash(name).unwrap_or_default(),
+            })
         };
-        own.into_iter().zip(all).map(judge).collect()
+        Ok(all.iter().map(judge).collect())
     }
 
     /// Whether a backup was tested, and what came out cannot be read, or is not told of this manifest.
@@ -252,7 +275,12 @@ impl BackupRepository {
     }
 
     fn remember(&self, tested: &TestedBackup) -> Result<(), BackupError> {
-        let before = self.test_of(&tested.name).and_then(|test| test.verified_at);
+        let before = self.test_of(&tested.name);
+        let tried = !matches!(tested.outcome, Outcome::Inconclusive { .. });
+        if !tried && before.as_ref().is_some_and(|test| matches!(test.outcome, Outcome::Failed { .. })) {
+            return Ok(());
+        }
+        let before = before.and_then(|test| test.verified_at);
         let test = BackupTest {
             at: tested.at,
             outcome: tested.outcome.clone(),

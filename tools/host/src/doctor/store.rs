@@ -190,7 +190,7 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
     let told = format!("{}, the newest {} of {made}", counted(info.backups, "backup"), newest.name);
     let outcome = newest.tested.as_ref().map(|test| &test.outcome);
     let check = if let Some(TestOutcome::Failed { file, detail }) = outcome {
-        Check::failed(NAME, format!("{told}, which failed its test: {file}: {detail}")).hint(create)
+        Check::failed(NAME, format!("{told}, which a test found bad: {file}: {detail}")).hint(create)
     } else if info.damaged > 0 {
         let detail = format!("{told}; the manifests of {} cannot be read", info.damaged);
         Check::failed(NAME, detail).hint(format!("barkeeper backup list{with_store}"))
