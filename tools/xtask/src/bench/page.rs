@@ -96,7 +96,8 @@ fn heading(text: &mut String, results: &Results) -> Result<()> {
         text,
         "Measured from {from} to {to} UTC on {} cores ({}), {} GB, {}; one write and fsync of this disk took \
          {fsync}; the load of the machine was {load:.1} at the most when a part began. 5,000 instruments x 1,250 \
-         days of daily bars, 6.2 million rows. `cargo xtask bench --compare` measures all of it and writes this part.\n",
+         days of daily bars, 6.2 million rows. `cargo xtask bench --compare` measures all of it and writes this part; \
+         `--sustain 600` keeps up the pace of a market for ten minutes.\n",
         of(last, "cores"),
         of(last, "cpu"),
         of(last, "memory_gb"),
