@@ -10,7 +10,7 @@ use crate::backup::error::BackupError;
 use crate::backup::restore::files_below;
 use crate::backup::swap::SafetyCopy;
 use crate::error::MaintenanceError;
-use crate::folder::DATABASE;
+use crate::folder::{DATABASE, SUMS};
 use crate::store::Store;
 use crate::trash::TrashReport;
 
@@ -44,7 +44,8 @@ pub fn former_states(dir: &Path) -> Result<Vec<FormerState>, BackupError> {
             let bytes = length(&file);
             state.bytes += bytes;
             // Segments are linked where the system has links, and their names are never given twice.
-            let shared = relative != Path::new(DATABASE) && length(&dir.join(relative)) == bytes;
+            let is_segment = ![DATABASE, SUMS].map(Path::new).contains(&relative);
+            let shared = is_segment && length(&dir.join(relative)) == bytes;
             state.own_bytes += if shared { 0 } else { bytes };
         }
         found.push(state);

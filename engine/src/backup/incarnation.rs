@@ -1,9 +1,10 @@
 //! A restored store is a new incarnation of itself: its targets can tell it from the one that went on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use barkeeper_records::{Lsn, Timestamp, Version};
@@ -12,9 +13,9 @@ use redb::{Database, ReadableDatabase, ReadableTable as _, TableError};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::error::{BackupError, redb_at};
+use crate::backup::peek::peek;
 use crate::error::{OpenError, ReadError, ReadResult, missing, read_error};
 use crate::folder::{self, BARS, DATABASE, MARKET_TRADES, OWNER, SUMS, TICKS};
-use crate::hot::open_error;
 use crate::store::format_error;
 use crate::tables::{HEAD, IDENTITY, Tab};
 
@@ -127,26 +128,16 @@ pub(crate) fn note(dir: &Path, begun: Known) -> Result<(), BackupError> {
 }
 
 /// Where a store that nobody has open stands; `None` where its database cannot be read.
-///
-/// # Errors
-/// `Open` where another process has it.
-pub(crate) fn standing(dir: &Path, file: &Path) -> Result<Option<Known>, BackupError> {
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        let db = Database::open(file).map_err(|error| open_error(dir, error))?;
-        Ok::<_, OpenError>(read_standing(&db).ok())
-    }));
-    match read {
-        Ok(Ok(standing)) => Ok(standing),
-        Ok(Err(error @ OpenError::InUse { .. })) => Err(error.into()),
-        Ok(Err(_)) | Err(_) => Ok(None),
-    }
+pub(crate) fn standing(file: Arc<File>) -> Option<Known> {
+    let read = catch_unwind(AssertUnwindSafe(|| read_standing(&peek(file).ok()?).ok()));
+    read.ok().flatten()
 }
 
 /// Why this program would not open a database for its format; `None` where it would, or where the database does
 /// not tell.
 pub(crate) fn refused_format(file: &Path) -> Option<OpenError> {
     let read = catch_unwind(AssertUnwindSafe(|| {
-        let db = Database::open(file).ok()?;
+        let db = peek(Arc::new(File::open(file).ok()?)).ok()?;
         let txn = db.begin_read().ok()?;
         let meta = txn.open_table(Tab::Meta.definition()).ok()?;
         let bytes = meta.get(IDENTITY).ok()??.value().to_vec();

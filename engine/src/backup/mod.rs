@@ -9,6 +9,7 @@ mod former;
 mod incarnation;
 mod list;
 mod manifest;
+mod peek;
 mod plan;
 mod prune;
 mod repository;

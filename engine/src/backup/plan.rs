@@ -14,7 +14,7 @@ use crate::backup::repository::{BackupRepository, copy_hashed, need_space};
 use crate::backup::restore::{files_below, make_parent, make_ready};
 use crate::backup::swap::{KEPT, RESTORING, SafetyCopy};
 use crate::error::{MaintenanceError, OpenError, ReadResult};
-use crate::folder::{self, DATABASE};
+use crate::folder::{self, DATABASE, SUMS};
 use crate::options::StoreOptions;
 use crate::report::Finding;
 use crate::store::Store;
@@ -275,7 +275,8 @@ fn build_former(former: &Path, folder: &Path, building: &Path) -> Result<(), Bac
     for (relative, file) in files {
         let to = building.join(&relative);
         make_parent(&to)?;
-        if relative == Path::new(DATABASE) || fs::hard_link(&file, &to).is_err() {
+        let is_written = [DATABASE, SUMS].map(Path::new).contains(&relative.as_path());
+        if is_written || fs::hard_link(&file, &to).is_err() {
             need_space(building, fs::metadata(&file).map_err(at(&file))?.len())?;
             copy_hashed(&file, &to, &mut |_| {})?;
         }

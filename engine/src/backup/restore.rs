@@ -14,7 +14,7 @@ use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted,
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
 use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
-use crate::folder::{self, DATABASE};
+use crate::folder::{self, DATABASE, SUMS};
 
 /// A file that says of a folder that a restore is at work in it.
 pub(crate) const MARKER: &str = "restoring.json";
@@ -136,7 +136,7 @@ impl BackupRepository {
     fn restore_over(
         &self,
         manifest: &BackupManifest,
-        mut swap: Swap,
+        swap: Swap,
         known: Known,
         now: Timestamp,
         report: &mut RestoreReport,
@@ -146,7 +146,7 @@ impl BackupRepository {
         let building = into.join(RESTORING);
         self.build(manifest, &building, Some(&into), report, progress)?;
         // A database that cannot tell is no reason to give a number twice: other files of the folder know.
-        let former = match swap.former()? {
+        let former = match swap.former() {
             Some(former) => former,
             None => guessed(&into, now),
         };
@@ -188,7 +188,7 @@ impl BackupRepository {
         for file in files_below(&former)? {
             let relative = file.strip_prefix(&former).unwrap_or(&file);
             let (to, present) = (building.join(relative), folder.join(relative));
-            let is_database = relative == Path::new(DATABASE);
+            let is_database = [DATABASE, SUMS].map(Path::new).contains(&relative);
             if !is_database && present.is_file() && hashed(&present)? == hashed(&file)? {
                 continue;
             }

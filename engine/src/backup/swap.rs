@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use barkeeper_records::Timestamp;
 use barkeeper_storage::while_held;
@@ -94,14 +95,14 @@ pub(crate) fn remove_built(building: &Path) -> io::Result<()> {
 }
 
 /// Locks the database of a folder, as every process does that opens it; `None` where there is none.
-fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
+fn lock(dir: &Path) -> Result<Option<Arc<File>>, BackupError> {
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Ok(None);
     }
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Arc::new(file))),
         Err(TryLockError::WouldBlock) => {
             Err(OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }.into())
         }
@@ -113,7 +114,7 @@ fn lock(dir: &Path) -> Result<Option<File>, BackupError> {
 pub(crate) struct Swap {
     dir: PathBuf,
     /// The former database, locked; `None` where there is none.
-    lock: Option<File>,
+    lock: Option<Arc<File>>,
 }
 
 impl Swap {
@@ -122,13 +123,8 @@ impl Swap {
     }
 
     /// Where the former store stands; `None` where there is none, or none that can be read.
-    pub(crate) fn former(&mut self) -> Result<Option<Known>, BackupError> {
-        if self.lock.take().is_none() {
-            return Ok(None);
-        }
-        let found = standing(&self.dir, &self.dir.join(DATABASE))?;
-        self.lock = lock(&self.dir)?;
-        Ok(found)
+    pub(crate) fn former(&self) -> Option<Known> {
+        standing(self.lock.clone()?)
     }
 
     /// Puts what was built in place of what is there. Answers where that is kept from now on.
@@ -149,13 +145,13 @@ impl Swap {
         }
         for file in files_below(building)? {
             let relative = file.strip_prefix(building).unwrap_or(&file);
-            if relative != Path::new(DATABASE) && relative != Path::new(MARKER) {
+            if ![DATABASE, SUMS, MARKER].map(Path::new).contains(&relative) {
                 let place = self.dir.join(relative);
                 folder::rename_durably(&file, &place).map_err(at(&place))?;
                 step("a file is in its place")?;
             }
         }
-        // The sums of the former database would refuse an older one; they are made again where they are missing.
+        // The sums of one database would refuse another; they are made again where they are missing.
         let sums = self.dir.join(SUMS);
         match while_held(&sums, || fs::remove_file(&sums)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
@@ -169,6 +165,12 @@ impl Swap {
         folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
         drop(held);
         step("the store is in its place")?;
+        let known = building.join(SUMS);
+        if known.is_file() {
+            // A state that comes back: without its sums, damage of one page would be damage of all of it.
+            folder::rename_durably(&known, &sums).map_err(at(&sums))?;
+            step("the sums are in their place")?;
+        }
         // What cannot be removed now is removed by the next open.
         drop(remove_built(building));
         Ok(kept.then(|| aside.to_owned()))
@@ -177,7 +179,9 @@ impl Swap {
     /// The files of the store that is there. Where its database is gone, its segments are all there is to
     /// know it by: the next open would take those for orphans that the restored store does not name.
     fn present(&self) -> Result<Vec<PathBuf>, BackupError> {
-        let mut files: Vec<PathBuf> = self.lock.iter().map(|_| self.dir.join(DATABASE)).collect();
+        let names = self.lock.iter().flat_map(|_| [DATABASE, SUMS]);
+        let mut files: Vec<PathBuf> = names.map(|name| self.dir.join(name)).collect();
+        files.retain(|file| file.is_file());
         for part in KEPT {
             let part = self.dir.join(part);
             files.extend(folder::segment_files(&part).map_err(at(&part))?.into_iter().map(|(path, _)| path));
