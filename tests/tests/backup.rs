@@ -642,6 +642,57 @@ fn what_a_test_finds_bad_is_bad_for_all_that_share_it_until_it_is_mended() {
     let known = place.backups().list().unwrap();
     let good = |one: &BackupInfo| one.tested.as_ref().is_some_and(|test| test.verified_at.is_some());
     assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false], "{known:?}");
+    // So is one that was good and whose own test found the damage; until then it is not removed.
+    flip(&content);
+    assert!(matches!(outcome(&place, &names[0]), TestOutcome::Failed { .. }));
+    assert_eq!(place.backups().info().unwrap().failed, 3);
+    let kept = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap().backups;
+    assert_eq!(kept.iter().map(|one| one.kept).collect::<Vec<_>>(), [true; 3], "{kept:?}");
+    assert_eq!(place.back_up().mended.len(), 1);
+    let known = place.backups().list().unwrap();
+    assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false, false], "{known:?}");
+}
+
+#[test]
+fn a_damaged_store_comes_back_from_an_undo_as_it_was() {
+    const PAGE: usize = 4_096;
+    let mut place = Place::new(19);
+    let backup = place.back_up();
+    place.go_on(5);
+    place.close();
+    let folder = place.folder();
+    let names = ["store.redb", "store.sums"].map(|name| folder.join(name));
+    let sound = names.clone().map(|file| fs::read(file).unwrap());
+    let pages = 1..sound[0].len() / PAGE;
+    let full = |page: &usize| sound[0][page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0);
+    let (mut opened, mut spare) = (0, 0);
+    for page in pages.filter(full) {
+        let mut bytes = sound[0].clone();
+        bytes[page * PAGE + 9] ^= 1;
+        fs::write(&names[0], bytes).unwrap();
+        fs::write(&names[1], &sound[1]).unwrap();
+        let verify = || Store::verify(&folder, options(&place.clock), &mut |_, _| {}).unwrap();
+        let found = verify();
+        let damaged = names.clone().map(|file| fs::read(file).unwrap());
+        restore(&place, &backup.name, &folder, FORCE).unwrap();
+        // Looked at before, as a plan does, it keeps its bytes as well.
+        place.backups().plan_undo(&folder, None, options(&place.clock), true, &mut |_, _| {}).unwrap();
+        place.backups().undo_restore(&folder, turn(&place.clock, 1)).unwrap();
+        assert!(names.clone().map(|file| fs::read(file).unwrap()) == damaged, "page {page}");
+        let again = verify();
+        if found.spare_pages == 0 {
+            assert_eq!(again.findings, found.findings, "page {page}");
+        }
+        opened += usize::from(again.lsn > Lsn(0) && found.spare_pages == 0);
+        // redb takes a page that nothing stands on for what it writes when it closes: then it is whole again.
+        spare += found.spare_pages;
+        for aside in fs::read_dir(&folder).unwrap().map(|one| one.unwrap().path()) {
+            if aside.file_name().unwrap().to_str().unwrap().starts_with("before-restore-") {
+                barkeeper_storage::remove_folder(&aside).unwrap();
+            }
+        }
+    }
+    assert!(opened > 0 && spare > 0, "{opened} opened, {spare} spare");
 }
 
 #[test]

@@ -103,6 +103,8 @@ impl BackupRepository {
                 return Err(BackupError::OtherStore { path, found: found.store_id, asked });
             }
             Err(BackupError::NoRepository { .. }) => self.describe(store_id)?,
+            // The manifests say the same.
+            Err(BackupError::Damaged { .. }) if self.is_of(store_id) => self.write_description(store_id)?,
             Err(other) => return Err(other),
         }
         for part in [MANIFESTS, FILES, TESTS, PARTIAL] {
@@ -120,9 +122,20 @@ impl BackupRepository {
                 return Err(BackupError::NotARepository { path: self.dir.clone() });
             }
         }
+        self.write_description(store_id)
+    }
+
+    fn write_description(&self, store_id: &str) -> Result<(), BackupError> {
         let description = Description { format: FORMAT, store_id: store_id.to_owned() };
         let text = serde_json::to_string(&description).unwrap_or_default() + "\n";
         replace(&self.dir.join(DESCRIPTION), text.as_bytes())
+    }
+
+    /// Whether all backups that can be read, and there are some, are of a store.
+    fn is_of(&self, store_id: &str) -> bool {
+        let all = self.manifests().unwrap_or_default();
+        let mut ids = all.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.store_id == store_id));
+        ids.next().is_some_and(|first| first && ids.all(|same| same))
     }
 
     fn description(&self) -> Result<Description, BackupError> {

@@ -70,11 +70,19 @@ pub struct BackupTest {
     /// What came out.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// When it was last found good; `None` where it was found bad since.
+    /// When it was last found good; `None` where it was found bad since, but for a content that may be mended.
     #[serde(deserialize_with = "stated")]
     pub verified_at: Option<Timestamp>,
     /// BLAKE3 of the manifest that was tested: another one was not.
     pub manifest: String,
+}
+
+impl BackupTest {
+    /// What is known of a backup whose bad content was mended since: that it was good before, or nothing.
+    fn without_failure(self) -> Option<Self> {
+        let at = self.verified_at?;
+        Some(Self { at, outcome: Outcome::Verified, ..self })
+    }
 }
 
 /// A value that may be null and must be there: a damaged name of it must not look like a bad outcome.
@@ -183,17 +191,17 @@ impl BackupRepository {
         Ok((outcome, read))
     }
 
-    /// Notes a content that is not what it was: all backups that name it are concerned. One that could not be
-    /// read may be read another time.
+    /// Notes a content that is not what it was, or cannot be read: all backups that name it are concerned.
     fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) {
         let (path, detail) = match error {
-            BackupError::Damaged { path, detail } => (path, detail.as_str()),
-            BackupError::Missing { path } => (path, "it is missing"),
+            BackupError::Damaged { path, detail } => (path, detail.clone()),
+            BackupError::Missing { path } => (path, "it is missing".to_owned()),
+            BackupError::Io { path, source } => (path, source.to_string()),
             _ => return,
         };
         let is_content = path.parent() == Some(&self.folder().join(FILES)) && self.must_exist().is_ok();
         if let (true, Some(object)) = (is_content, path.file_name().and_then(|name| name.to_str())) {
-            let bad = Bad { by: by.to_owned(), at: now, detail: detail.to_owned() };
+            let bad = Bad { by: by.to_owned(), at: now, detail };
             // A folder that cannot be written to is told of with the outcome.
             drop(self.mark_bad(object, &bad));
         }
@@ -244,12 +252,16 @@ impl BackupRepository {
         let bad = self.bad_contents()?;
         let judge = |(name, read): &Listed| {
             let own = self.test_of(name);
-            let Some((file, known)) = read.as_ref().ok().and_then(|manifest| bad_in(manifest, &bad)) else {
-                return own;
+            let failed = own.as_ref().and_then(|test| match &test.outcome {
+                Outcome::Failed { file, .. } => Some(file.starts_with(&format!("{FILES}/"))),
+                _ => None,
+            });
+            let noted = read.as_ref().ok().and_then(|manifest| bad_in(manifest, &bad));
+            let (file, known) = match (failed, noted) {
+                (Some(true), None) => return own?.without_failure(),
+                (Some(false), _) | (None, None) => return own,
+                (_, Some(noted)) => noted,
             };
-            if matches!(&own, Some(BackupTest { outcome: Outcome::Failed { .. }, .. })) {
-                return own;
-            }
             let at = known.as_ref().map(|bad| bad.at).or_else(|| own.as_ref().map(|test| test.at));
             let detail = match known {
                 Some(bad) if bad.by == *name => bad.detail.clone(),
@@ -281,11 +293,19 @@ impl BackupRepository {
             return Ok(());
         }
         let before = before.and_then(|test| test.verified_at);
+        let prefix = format!("{FILES}/");
+        let bad = self.bad_contents()?;
         let test = BackupTest {
             at: tested.at,
             outcome: tested.outcome.clone(),
             verified_at: match tested.outcome {
                 Outcome::Verified => Some(tested.at),
+                // The content may be mended, and then it is good again.
+                Outcome::Failed { ref file, .. }
+                    if file.strip_prefix(&prefix).is_some_and(|object| bad.contains_key(object)) =>
+                {
+                    before
+                }
                 Outcome::Failed { .. } => None,
                 Outcome::Inconclusive { .. } => before,
             },

@@ -90,6 +90,53 @@ fn a_damaged_file_of_the_backups_is_written_anew_as_the_failed_test_says() {
 }
 
 #[test]
+fn the_way_back_leads_past_a_backup_that_a_test_found_bad() {
+    let place = backed_up();
+    let databases = || -> Vec<_> {
+        let files = fs::read_dir(place.store().join("backups/files")).unwrap().map(|one| one.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|end| end == "redb")).collect()
+    };
+    let first = databases();
+    place.done("positions set 000001.SZ --cost 6.30 --opened-on 2023-08-11 --account desk --quantity 100");
+    place.done("backup create");
+    let second = databases().into_iter().find(|path| !first.contains(path)).unwrap();
+    let mut bytes = fs::read(&second).unwrap();
+    bytes[5_000] ^= 1;
+    fs::write(&second, bytes).unwrap();
+    assert_eq!(place.run("backup verify latest").code, 7);
+    assert_eq!(place.json("backup info")["failed"], 1);
+    fs::remove_file(place.store().join("store.redb")).unwrap();
+    let lost = place.run("stats");
+    assert!(lost.stderr.contains("backup restore 000001-"), "{}", lost.stderr);
+    // A bad one is still better than none.
+    fs::remove_file(&first[0]).unwrap();
+    assert_eq!(place.run("backup verify 1").code, 7);
+    assert!(place.run("stats").stderr.contains("backup restore latest"));
+}
+
+#[test]
+fn damage_of_unused_pages_is_left_behind_by_the_command_that_verify_names() {
+    const PAGE: usize = 4_096;
+    let place = backed_up();
+    let file = place.store().join("store.redb");
+    let sound = fs::read(&file).unwrap();
+    let full = |page: &usize| sound[page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0);
+    let hint = |page: usize| {
+        let mut bytes = sound.clone();
+        bytes[page * PAGE + 9] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let ran = place.run("verify");
+        assert_eq!(ran.code, 7, "page {page}: {ran:?}");
+        ran.stderr
+    };
+    let named =
+        (1..sound.len() / PAGE).filter(full).map(hint).find(|told| told.contains("barkeeper compact"));
+    assert!(named.is_some_and(|told| told.contains("all that is stored was read all the same")));
+    place.done("compact");
+    place.done("verify");
+}
+
+#[test]
 fn an_undo_asks_before_it_takes_commits_away() {
     let place = backed_up();
     let positions = "positions set 000001.SZ --cost 6.30 --opened-on 2023-08-11 --account desk --quantity";

@@ -31,4 +31,4 @@ pub use import::{
 pub use note::{NotedError, StatusNote, state_name};
 pub use open::{InitSettings, Opened, StartError, create, open, open_watched, store_options};
 pub use sync::{SyncError, SyncProgress, Target, forget_target};
-pub use way_back::way_back;
+pub use way_back::{way_back, way_on};

@@ -2,9 +2,21 @@
 
 use std::path::Path;
 
-use barkeeper::former_states;
+use barkeeper::{VerifyReport, former_states};
 
 use crate::config::Config;
+
+/// What may be done about what a verification has found.
+pub fn way_on(found: &VerifyReport, folder: &Path, with_store: &str) -> String {
+    if found.spare_pages == 0 {
+        return way_back(folder, with_store);
+    }
+    format!(
+        "all that is stored was read all the same, and fits. `barkeeper compact{with_store}` leaves damaged pages \
+         behind that nothing stands on; where `barkeeper verify{with_store}` still finds some, `barkeeper backup \
+         create{with_store}` and a restore of that backup write the database anew"
+    )
+}
 
 /// One sentence for people about how what is damaged or lost comes back: by a backup where one can be read, else by
 /// a state that a restore has kept aside, else what is left to do. `with_store` is how commands name the store:
@@ -18,7 +30,14 @@ pub fn way_back(folder: &Path, with_store: &str) -> String {
     if let Some(good) = readable().rfind(|backup| !backup.is_bad()).or_else(|| readable().next_back()) {
         let newest = backups.last().is_some_and(|last| last.name == good.name);
         let name = if newest { "latest" } else { good.name.as_str() };
-        return format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));
+        let shows = format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));
+        if !folder.join("store.redb").is_file() {
+            return shows;
+        }
+        return format!(
+            "where earlier backups have what is damaged, `barkeeper backup create{with_store}` takes it from them, and \
+             a restore of that backup loses no commit; else {shows}"
+        );
     }
     let none = format!("there is no backup in {}", repository.folder().display());
     let states = former_states(folder).unwrap_or_default();

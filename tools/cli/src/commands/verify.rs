@@ -63,17 +63,8 @@ fn print(report: &VerifyReport, context: &Context, out: Out<'_>) -> anyhow::Resu
         context.say("Everything that is stored was read, and all of it fits.");
     } else {
         context.warn(counted(report.findings.len(), "finding"));
-        let with_store = context.with_store();
-        if report.spare_pages > 0 {
-            context.say(format_args!(
-                "hint: all that is stored was read all the same, and fits. `barkeeper compact{with_store}` leaves \
-                 damaged pages behind that nothing stands on; where `verify` still finds some, `barkeeper backup \
-                 create{with_store}` and a restore of that backup write the database anew"
-            ));
-        } else {
-            let back = barkeeper_host::way_back(&context.folder()?, &with_store);
-            context.say(format_args!("hint: {back}"));
-        }
+        let hint = barkeeper_host::way_on(report, &context.folder()?, &context.with_store());
+        context.say(format_args!("hint: {hint}"));
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(super) fn look(settings: &DoctorSettings, config: &Config, progress: &mut dy
             let first = report.findings.first();
             let first = first.map_or_else(String::new, |one| format!("{}: {}", one.place, one.detail));
             Check::failed(INTEGRITY, format!("{}, the first: {first}", counted(findings, "finding")))
-                .hint(restore.clone())
+                .hint(crate::way_on(report, &settings.folder, &settings.with_store).replace('`', ""))
         }
         Some(report) => {
             Check::ok(INTEGRITY, format!("all of it was read at LSN {}, and it fits", report.lsn))
@@ -185,12 +185,15 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
         return alone(Check::warning(NAME, "there are no backups").hint(create));
     };
     let verify = format!("barkeeper backup verify{with_store}");
-    let made = second(newest.at.unwrap_or_default());
-    let days = SystemClock.now().nanos().saturating_sub(made.nanos()) / DAY;
-    let told = format!("{}, the newest {} of {made}", counted(info.backups, "backup"), newest.name);
+    let made = newest.at.map(second);
+    let days = made.map_or(0, |made| SystemClock.now().nanos().saturating_sub(made.nanos()) / DAY);
+    let of = made.map_or_else(|| ", whose manifest cannot be read".to_owned(), |made| format!(" of {made}"));
+    let told = format!("{}, the newest {}{of}", counted(info.backups, "backup"), newest.name);
     let outcome = newest.tested.as_ref().map(|test| &test.outcome);
     let check = if let Some(TestOutcome::Failed { file, detail }) = outcome {
-        Check::failed(NAME, format!("{told}, which a test found bad: {file}: {detail}")).hint(create)
+        Check::failed(NAME, format!("{told}, which a test found bad: {file}: {detail}")).hint(format!(
+            "barkeeper backup create{with_store} makes a new one and mends what the store still has"
+        ))
     } else if info.damaged > 0 {
         let detail = format!("{told}; the manifests of {} cannot be read", info.damaged);
         Check::failed(NAME, detail).hint(format!("barkeeper backup list{with_store}"))
@@ -206,10 +209,10 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
     let check = check
         .value("backups", info.backups)
         .value("newest", newest.name)
-        .value("newest_at", made.to_string())
+        .value("newest_at", made.map(|made| made.to_string()))
         .value("last_verified", verified)
         .value("bytes", info.bytes);
-    Backups { check, newest: Some(made) }
+    Backups { check, newest: made }
 }
 
 pub(super) fn targets(settings: &DoctorSettings, config: &Config) -> Check {

@@ -38,14 +38,12 @@ impl Prune {
         let (repository, config) = self.from.open(context)?;
         let rules = config.backup.retention(self.keep_days, self.keep_last);
         let mut report = repository.prune(&rules, SystemClock.now(), true)?;
-        let mut done = false;
         if !self.dry_run && (report.removed > 0 || report.files > 0) {
             let question = format!("{} would be removed.", counted(report.removed, "backup"));
             if report.removed > 0 && !agree(&question, self.yes)? {
                 return Ok(Exit::Findings);
             }
             report = repository.prune(&rules, SystemClock.now(), false)?;
-            done = true;
         }
         if context.format == Format::Json {
             output::json(out, &report)?;
@@ -56,7 +54,7 @@ impl Prune {
             }
             output::rows(out, context.format, &rows)?;
         }
-        let verb = if done || self.dry_run && report.removed == 0 { "removed" } else { "to remove" };
+        let verb = if self.dry_run { "to remove" } else { "removed" };
         context.say(format_args!(
             "{} and {} {verb}, {} bytes.",
             counted(report.removed, "backup"),
