@@ -648,9 +648,32 @@ fn what_a_test_finds_bad_is_bad_for_all_that_share_it_until_it_is_mended() {
     assert_eq!(place.backups().info().unwrap().failed, 3);
     let kept = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap().backups;
     assert_eq!(kept.iter().map(|one| one.kept).collect::<Vec<_>>(), [true; 3], "{kept:?}");
-    assert_eq!(place.back_up().mended.len(), 1);
+    // What is known to be bad is looked at by those as well who read nothing twice.
+    let quick = BackupOptions { quick: true, ..BackupOptions::default() };
+    let made = place.store().back_up(&place.backups(), &quick, &mut |_, _| {}).unwrap();
+    assert_eq!(made.mended.len(), 1);
     let known = place.backups().list().unwrap();
     assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false, false], "{known:?}");
+}
+
+#[test]
+fn a_description_that_is_damaged_or_lost_is_written_anew_for_the_store_of_the_manifests_alone() {
+    let (place, other) = (Place::new(20), Place::new(21));
+    place.back_up();
+    let file = place.dir.path().join("backups/repository.json");
+    let sound = fs::read(&file).unwrap();
+    for lost in [true, false] {
+        if lost {
+            fs::remove_file(&file).unwrap();
+        } else {
+            fs::write(&file, b"{\"format\": 1, \xff").unwrap();
+        }
+        let taken = other.store().back_up(&place.backups(), &BackupOptions::default(), &mut |_, _| {});
+        let refused = taken.unwrap_err();
+        assert_eq!(matches!(refused, BackupError::OtherStore { .. }), lost, "{refused}");
+        place.back_up();
+        assert_eq!(fs::read(&file).unwrap(), sound);
+    }
 }
 
 #[test]

@@ -46,6 +46,11 @@ impl BackupRepository {
         Ok(bad)
     }
 
+    /// Whether a content was found bad.
+    pub(crate) fn is_bad(&self, object: &str) -> bool {
+        self.path(TESTS, &format!("{object}{ENDING}")).exists()
+    }
+
     pub(crate) fn mark_bad(&self, object: &str, bad: &Bad) -> Result<(), BackupError> {
         let text = serde_json::to_string(bad).unwrap_or_default() + "\n";
         replace(&self.path(TESTS, &format!("{object}{ENDING}")), text.as_bytes())

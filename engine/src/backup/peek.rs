@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{BackendError, Database, DatabaseError, StorageBackend};
 
 const PAGE: usize = barkeeper_storage::PAGE_BYTES;
+/// What redb may keep of a database that it repairs or reads here.
+const CACHE_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 struct Peek {
@@ -31,7 +33,7 @@ struct State {
 pub(crate) fn peek(file: Arc<File>) -> Result<Database, DatabaseError> {
     let len = file.metadata().map_err(redb::StorageError::from)?.len();
     let state = Mutex::new(State { len, of_file: len, written: BTreeMap::new() });
-    Database::builder().create_with_backend(Peek { file, state })
+    Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Peek { file, state })
 }
 
 /// The parts of pages that a range of bytes lies on: the page's number, where it begins there, and how long it is.

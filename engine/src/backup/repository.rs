@@ -102,9 +102,17 @@ impl BackupRepository {
                 let (path, asked) = (self.dir.clone(), store_id.to_owned());
                 return Err(BackupError::OtherStore { path, found: found.store_id, asked });
             }
-            Err(BackupError::NoRepository { .. }) => self.describe(store_id)?,
             // The manifests say the same.
-            Err(BackupError::Damaged { .. }) if self.is_of(store_id) => self.write_description(store_id)?,
+            Err(BackupError::NoRepository { .. }) => match self.owner() {
+                Some(found) if found != store_id => {
+                    let (path, asked) = (self.dir.clone(), store_id.to_owned());
+                    return Err(BackupError::OtherStore { path, found, asked });
+                }
+                _ => self.describe(store_id)?,
+            },
+            Err(BackupError::Damaged { .. }) if self.owner().is_some_and(|found| found == store_id) => {
+                self.write_description(store_id)?;
+            }
             Err(other) => return Err(other),
         }
         for part in [MANIFESTS, FILES, TESTS, PARTIAL] {
@@ -131,11 +139,14 @@ impl BackupRepository {
         replace(&self.dir.join(DESCRIPTION), text.as_bytes())
     }
 
-    /// Whether all backups that can be read, and there are some, are of a store.
-    fn is_of(&self, store_id: &str) -> bool {
-        let all = self.manifests().unwrap_or_default();
-        let mut ids = all.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.store_id == store_id));
-        ids.next().is_some_and(|first| first && ids.all(|same| same))
+    /// Whose backups these are, by the newest manifest that can be read; `None` where none can, or one is newer than
+    /// this program.
+    fn owner(&self) -> Option<String> {
+        let all = self.manifests().ok()?;
+        if all.iter().any(|(_, read)| matches!(read, Err(BackupError::Newer { .. }))) {
+            return None;
+        }
+        Some(all.into_iter().rev().find_map(|(_, read)| read.ok())?.store_id)
     }
 
     fn description(&self) -> Result<Description, BackupError> {

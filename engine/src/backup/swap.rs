@@ -179,8 +179,8 @@ impl Swap {
     /// The files of the store that is there. Where its database is gone, its segments are all there is to
     /// know it by: the next open would take those for orphans that the restored store does not name.
     fn present(&self) -> Result<Vec<PathBuf>, BackupError> {
-        let names = self.lock.iter().flat_map(|_| [DATABASE, SUMS]);
-        let mut files: Vec<PathBuf> = names.map(|name| self.dir.join(name)).collect();
+        let database = self.lock.iter().map(|_| DATABASE);
+        let mut files: Vec<PathBuf> = database.chain([SUMS]).map(|name| self.dir.join(name)).collect();
         files.retain(|file| file.is_file());
         for part in KEPT {
             let part = self.dir.join(part);

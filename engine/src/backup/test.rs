@@ -112,15 +112,17 @@ impl BackupRepository {
         let tried = read.and_then(|manifest| self.try_out(&manifest, &scratch, options, progress));
         // What cannot be removed now is removed by the next creation.
         drop(remove_folder(&scratch));
+        let mut noted = Ok(());
         let (outcome, read) = match tried {
             Ok((outcome, read)) => (outcome, Some(read)),
             Err(error) => {
-                self.note_bad(&error, &name, now);
+                noted = self.note_bad(&error, &name, now);
                 (self.judge(&error, &scratch), None)
             }
         };
         let mut tested = TestedBackup { name, at: now, lsn, outcome, read, remembered: false };
-        tested.remembered = self.remember(&tested).is_ok();
+        // A test that failed on a content counts by the note of it.
+        tested.remembered = noted.and_then(|()| self.remember(&tested)).is_ok();
         Ok(tested)
     }
 
@@ -192,18 +194,17 @@ impl BackupRepository {
     }
 
     /// Notes a content that is not what it was, or cannot be read: all backups that name it are concerned.
-    fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) {
+    fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) -> Result<(), BackupError> {
         let (path, detail) = match error {
             BackupError::Damaged { path, detail } => (path, detail.clone()),
             BackupError::Missing { path } => (path, "it is missing".to_owned()),
             BackupError::Io { path, source } => (path, source.to_string()),
-            _ => return,
+            _ => return Ok(()),
         };
         let is_content = path.parent() == Some(&self.folder().join(FILES)) && self.must_exist().is_ok();
-        if let (true, Some(object)) = (is_content, path.file_name().and_then(|name| name.to_str())) {
-            let bad = Bad { by: by.to_owned(), at: now, detail };
-            // A folder that cannot be written to is told of with the outcome.
-            drop(self.mark_bad(object, &bad));
+        match path.file_name().and_then(|name| name.to_str()).filter(|_| is_content) {
+            Some(object) => self.mark_bad(object, &Bad { by: by.to_owned(), at: now, detail }),
+            None => Ok(()),
         }
     }
 

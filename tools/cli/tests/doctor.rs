@@ -57,24 +57,29 @@ fn damage_is_named_with_the_way_back_and_ends_with_7() {
     let place = Place::with_store();
     place.done("seal");
     place.done("backup create");
-    let segment = place.segments().remove(0);
-    let mut bytes = fs::read(&segment).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&segment, &bytes).unwrap();
-    // A flipped bit is seen by those who read, a missing file by everybody.
-    assert_eq!(examined(&place, "").0, 0);
-    let (code, report) = examined(&place, "--full");
-    let integrity = check(&report, "integrity");
-    assert_eq!((code, integrity["state"].as_str()), (7, Some("failed")));
-    let name = segment.file_name().unwrap().to_str().unwrap();
-    assert!(integrity["detail"].as_str().unwrap().contains(name), "{integrity}");
-    let hint = integrity["hint"].as_str().unwrap();
-    assert!(
-        hint.contains("barkeeper backup create")
-            && hint.contains("barkeeper backup restore latest --dry-run")
-    );
-    fs::remove_file(&segment).unwrap();
+    // The files of both axes, one after the other.
+    let segments = place.segments();
+    for segment in &segments {
+        let sound = fs::read(segment).unwrap();
+        let mut bytes = sound.clone();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(segment, &bytes).unwrap();
+        // A flipped bit is seen by those who read, a missing file by everybody.
+        assert_eq!(examined(&place, "").0, 0);
+        let (code, report) = examined(&place, "--full");
+        let integrity = check(&report, "integrity");
+        assert_eq!((code, integrity["state"].as_str()), (7, Some("failed")));
+        let name = segment.file_name().unwrap().to_str().unwrap();
+        assert!(integrity["detail"].as_str().unwrap().contains(name), "{integrity}");
+        let hint = integrity["hint"].as_str().unwrap();
+        for told in ["barkeeper backup create", "barkeeper backup restore latest --dry-run"] {
+            assert!(hint.contains(told), "{hint}");
+        }
+        fs::write(segment, &sound).unwrap();
+    }
+    let segment = &segments[0];
+    fs::remove_file(segment).unwrap();
     let (code, report) = examined(&place, "");
     assert_eq!((code, check(&report, "segments")["state"].as_str()), (7, Some("failed")));
     // The hint works.

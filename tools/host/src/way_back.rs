@@ -9,7 +9,18 @@ use crate::config::Config;
 /// What may be done about what a verification has found.
 pub fn way_on(found: &VerifyReport, folder: &Path, with_store: &str) -> String {
     if found.spare_pages == 0 {
-        return way_back(folder, with_store);
+        let back = way_back(folder, with_store);
+        let damaged = || found.findings.iter().filter(|f| f.damage).map(|finding| finding.place.as_str());
+        // Bars that cannot be read are findings beside the file that holds them; these are of the database.
+        let is_hot =
+            |place: &str| place.contains("store") || matches!(place, "change log" | "trades and positions");
+        if !damaged().any(|place| place.ends_with(".parquet")) || damaged().any(is_hot) {
+            return back;
+        }
+        return format!(
+            "where earlier backups have the damaged files, `barkeeper backup create{with_store}` takes them from there, \
+             and a restore of that backup loses no commit; else {back}"
+        );
     }
     format!(
         "all that is stored was read all the same, and fits. `barkeeper compact{with_store}` leaves damaged pages \
@@ -30,14 +41,7 @@ pub fn way_back(folder: &Path, with_store: &str) -> String {
     if let Some(good) = readable().rfind(|backup| !backup.is_bad()).or_else(|| readable().next_back()) {
         let newest = backups.last().is_some_and(|last| last.name == good.name);
         let name = if newest { "latest" } else { good.name.as_str() };
-        let shows = format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));
-        if !folder.join("store.redb").is_file() {
-            return shows;
-        }
-        return format!(
-            "where earlier backups have what is damaged, `barkeeper backup create{with_store}` takes it from them, and \
-             a restore of that backup loses no commit; else {shows}"
-        );
+        return format!("{} shows what a backup would bring back", restore(&format!("{name} --dry-run")));
     }
     let none = format!("there is no backup in {}", repository.folder().display());
     let states = former_states(folder).unwrap_or_default();
