@@ -30,6 +30,9 @@ impl Wine {
             Self { prefix: folder.join("prefix"), locales: locale(workspace, &folder.join("locales")) };
         let system = wine.prefix.join("drive_c/windows/system32");
         let temporary = folder.join(TEMPORARY);
+        // Programs that were killed have left stores there, of 64 MiB and more each.
+        drop(fs::remove_dir_all(&temporary));
+        fs::create_dir_all(&temporary)?;
         // Written last: a prefix that was cut short is not taken for a good one.
         let stamp = folder.join("made.txt");
         if fs::read_to_string(&stamp).is_ok_and(|found| found == RANDOM_SOURCE) {
@@ -44,7 +47,6 @@ impl Wine {
             compiler.args(["-shared", "-O1", "-s", "-o"]).arg(system.join(RANDOM)).arg(&source);
             check(compiler.arg("-ladvapi32"))?;
         }
-        fs::create_dir_all(&temporary)?;
         for name in ["TEMP", "TMP"] {
             let value = format!("Z:{}", temporary.display()).replace('/', "\\");
             let mut registry = program("wine", &workspace.root);
