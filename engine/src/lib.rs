@@ -60,6 +60,7 @@ mod stats;
 mod store;
 mod strays;
 mod summary;
+mod sums;
 mod tables;
 mod tails;
 mod tombstones;

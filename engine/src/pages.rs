@@ -27,12 +27,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum, while_held};
+use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page_sum};
 use redb::{BackendError, StorageBackend};
 
 use crate::error::ReadError;
 use crate::folder;
 use crate::options::OnCheck;
+use crate::sums;
 
 /// How often a page is read that cannot be read or does not fit, before it is given up.
 const READS: usize = 3;
@@ -195,16 +196,13 @@ impl PageFile {
             notes.refused = Some("it is empty".to_owned());
             return Err(bad("the database is empty"));
         }
-        let mut sums = Vec::new();
+        let mut known = Vec::new();
         if len >= PAGE {
             let mut header = vec![0; HEADER_BYTES];
             self.file.read(0, &mut header)?;
-            let kept = self
-                .kept
-                .as_ref()
-                .and_then(|file| PageSums::from_bytes(&while_held(file, || std::fs::read(file)).ok()?));
-            if let (Some(state), Some(kept)) = (DatabaseHeader::read(&header), kept) {
-                if state.transaction < kept.transaction {
+            if let (Some(state), Some(file)) = (DatabaseHeader::read(&header), &self.kept) {
+                let kept = sums::read(file);
+                if let Some(kept) = kept.as_ref().filter(|kept| state.transaction < kept.transaction) {
                     let detail = format!(
                         "it is older than the database that was closed here (transaction {} of {}): another file \
                          was put in its place. Where that was meant, remove {} and open again",
@@ -215,17 +213,18 @@ impl PageFile {
                     notes.refused = Some(detail.clone());
                     return Err(bad(detail));
                 }
-                let fits = state.hash == kept.header && kept.sums.len() as u64 * PAGE == len;
-                sums = if fits { kept.sums } else { Vec::new() };
+                let kept = kept.filter(|kept| sums::fit(kept, state, len));
+                let kept = kept.or_else(|| sums::left_aside(file.parent()?, state, len));
+                known = kept.map_or_else(Vec::new, |kept| kept.sums);
             }
-            self.learning.store(sums.is_empty(), Ordering::SeqCst);
+            self.learning.store(known.is_empty(), Ordering::SeqCst);
             notes.header.clone_from(&header);
             notes.synced = header;
         }
         let pages = usize::try_from(len / PAGE).map_err(io::Error::other)?;
-        sums.resize(pages, 0);
+        known.resize(pages, 0);
         *self.sums.write().unwrap_or_else(PoisonError::into_inner) =
-            sums.into_iter().map(AtomicU64::new).collect();
+            known.into_iter().map(AtomicU64::new).collect();
         notes.begun = true;
         Ok(())
     }

@@ -5,12 +5,12 @@
 //! by side: until the rename the former store has all of its files and some that it does not name.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::while_held;
+use barkeeper_storage::{DatabaseHeader, HEADER_BYTES};
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, standing};
@@ -19,6 +19,7 @@ use crate::backup::repository::copy_hashed;
 use crate::backup::restore::{MARKER, files_below, make_parent, sync_folders};
 use crate::error::OpenError;
 use crate::folder::{self, BARS, DATABASE, STAGING, SUMS};
+use crate::sums::{self, FORMER_SUMS};
 
 /// Where the new store is built, inside the folder.
 pub(crate) const RESTORING: &str = "restoring";
@@ -110,6 +111,21 @@ fn lock(dir: &Path) -> Result<Option<Arc<File>>, BackupError> {
     }
 }
 
+/// Finds the sums of the database of a folder, which the caller has locked, where a replacement before this one was
+/// cut off: what is built next would take them away.
+fn settle_sums(dir: &Path, mut database: &File) -> io::Result<()> {
+    let len = database.metadata()?.len();
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    database.seek(SeekFrom::Start(0))?;
+    database.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
+    if let Some(header) = DatabaseHeader::read(&header)
+        && !sums::read(&dir.join(SUMS)).is_some_and(|known| sums::fit(&known, header, len))
+    {
+        sums::left_aside(dir, header, len);
+    }
+    Ok(())
+}
+
 /// The right to replace the store of a folder: nobody can open it meanwhile.
 pub(crate) struct Swap {
     dir: PathBuf,
@@ -119,7 +135,11 @@ pub(crate) struct Swap {
 
 impl Swap {
     pub(crate) fn begin(dir: &Path) -> Result<Self, BackupError> {
-        Ok(Self { dir: dir.to_owned(), lock: lock(dir)? })
+        let lock = lock(dir)?;
+        if let Some(file) = &lock {
+            settle_sums(dir, file).map_err(at(dir))?;
+        }
+        Ok(Self { dir: dir.to_owned(), lock })
     }
 
     /// Where the former store stands; `None` where there is none, or none that can be read.
@@ -151,17 +171,16 @@ impl Swap {
                 step("a file is in its place")?;
             }
         }
-        // The sums of one database would refuse another; they are made again where they are missing.
+        // The sums of one database would refuse another. Until that is there, an open finds them where they are.
         let sums = self.dir.join(SUMS);
-        match while_held(&sums, || fs::remove_file(&sums)) {
+        match folder::rename_durably(&sums, &building.join(FORMER_SUMS)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
             _ => {}
         }
-        folder::sync_dir(&self.dir).map_err(at(&self.dir))?;
-        step("the sums are gone")?;
         let place = self.dir.join(DATABASE);
         // Windows renames over no file that is held; whoever opens the store now makes the rename fail.
         let held = self.lock.filter(|_| !cfg!(windows));
+        step("the sums are aside")?;
         folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
         drop(held);
         step("the store is in its place")?;
