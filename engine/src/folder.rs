@@ -23,6 +23,45 @@ pub(crate) const MARKET_TRADES: &str = "market_trades";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const TRASH: &str = "trash";
 
+/// A file that is open, and the name by which it was found.
+pub(crate) struct Named {
+    path: PathBuf,
+    id: FileId,
+}
+
+/// Device and inode.
+#[cfg(unix)]
+type FileId = (u64, u64);
+/// Volume and index of the file, which are its own as long as it is open.
+#[cfg(not(unix))]
+type FileId = same_file::Handle;
+
+impl Named {
+    pub(crate) fn of(file: &File, path: &Path) -> io::Result<Self> {
+        #[cfg(unix)]
+        let id = id_of(&file.metadata()?);
+        #[cfg(not(unix))]
+        let id = same_file::Handle::from_file(file.try_clone()?)?;
+        Ok(Self { path: path.to_owned(), id })
+    }
+
+    /// Whether the name still leads to the file. Between the opening of a database and its lock it may have been
+    /// replaced: then the lock is one on a state that is kept aside.
+    pub(crate) fn holds(&self) -> bool {
+        #[cfg(unix)]
+        let now = fs::metadata(&self.path).map(|data| id_of(&data));
+        #[cfg(not(unix))]
+        let now = same_file::Handle::from_path(&self.path);
+        now.is_ok_and(|now| now == self.id)
+    }
+}
+
+#[cfg(unix)]
+fn id_of(data: &fs::Metadata) -> FileId {
+    use std::os::unix::fs::MetadataExt as _;
+    (data.dev(), data.ino())
+}
+
 /// Makes the folders that a store needs.
 pub(crate) fn make(dir: &Path) -> io::Result<()> {
     for part in [BARS, TICKS, MARKET_TRADES, STAGING, TRASH] {
@@ -137,6 +176,20 @@ pub(crate) fn segment_files(dir: &Path) -> io::Result<Vec<(PathBuf, u128)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_leads_to_another_file_than_the_one_that_was_opened_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("a"), dir.path().join("b"));
+        fs::write(&path, "one").unwrap();
+        fs::write(&other, "two").unwrap();
+        let named = Named::of(&File::open(&path).unwrap(), &path).unwrap();
+        assert!(named.holds());
+        fs::rename(&path, dir.path().join("aside")).unwrap();
+        assert!(!named.holds());
+        fs::rename(&other, &path).unwrap();
+        assert!(!named.holds());
+    }
 
     #[test]
     fn a_file_that_is_moved_over_another_name_of_itself_has_one_name_left() {

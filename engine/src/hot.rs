@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use crate::error::{CommitError, CommitResult, OpenError, ReadError, ReadResult, commit_error, read_error};
-use crate::folder;
+use crate::folder::{self, Named};
 use crate::options::StoreOptions;
 use crate::pages::{Cause, PageFile};
 
@@ -49,24 +49,32 @@ impl Hot {
         let io = |source| OpenError::Io { path: file.to_owned(), source };
         let open = || OpenOptions::new().read(true).write(true).open(file);
         let opened = while_held(file, open).map_err(io)?;
+        // Where the numbers of files mean nothing, as on some network folders, they cannot be compared.
+        let named =
+            (!options.allow_shared_folder).then(|| Named::of(&opened, file)).transpose().map_err(io)?;
         let backend = FileBackend::new(opened).map_err(|error| open_error(dir, error))?;
-        Self::open(Box::new(backend), Some(dir.join(folder::SUMS)), may_be_new, dir, options)
+        let kept = Some((dir.join(folder::SUMS), named));
+        Self::open(Box::new(backend), kept, may_be_new, dir, options)
     }
 
     /// Opens a database. One whose sums are known and that was closed is opened at once; any other is
     /// checked whole, by redb's repair where that runs, else by its check.
     pub(crate) fn open(
         file: Box<dyn StorageBackend>,
-        sums: Option<PathBuf>,
+        kept: Option<(PathBuf, Option<Named>)>,
         may_be_new: bool,
         dir: &Path,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
-        let pages = PageFile::new(file, sums, may_be_new, options.on_check.clone());
+        let (sums, named) = kept.unzip();
+        let pages = PageFile::new(file, sums, named.flatten(), may_be_new, options.on_check.clone());
         // redb may panic on a damaged file; whoever opens a store wants an error.
         let opened = catch_unwind(AssertUnwindSafe(|| open_whole(&pages, options)));
         let db = match opened {
             Ok(Ok(db)) => db,
+            Ok(Err(_)) if pages.was_replaced() => {
+                return Err(OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) });
+            }
             Ok(Err(error)) => {
                 let path = dir.join(folder::DATABASE);
                 return Err(match pages.refused() {

@@ -31,7 +31,7 @@ use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PAGE_BYTES, PageSums, page
 use redb::{BackendError, StorageBackend};
 
 use crate::error::ReadError;
-use crate::folder;
+use crate::folder::{self, Named};
 use crate::options::OnCheck;
 use crate::sums;
 
@@ -62,6 +62,8 @@ pub(crate) struct PageFile {
     file: Box<dyn StorageBackend>,
     /// Where the sums are kept between two runs.
     kept: Option<PathBuf>,
+    /// The name by which the file was found.
+    named: Option<Named>,
     sums: RwLock<Vec<AtomicU64>>,
     /// Whether a page without a sum is taken for what it is, because redb checks it now.
     learning: AtomicBool,
@@ -97,6 +99,8 @@ struct Notes {
     cause: Option<Cause>,
     /// Why the file is refused.
     refused: Option<String>,
+    /// Whether another file has its name.
+    replaced: bool,
     /// Bytes that were learned, and how many of them a progress function has heard of.
     learned: (u64, u64),
 }
@@ -145,12 +149,14 @@ impl PageFile {
     pub(crate) fn new(
         file: Box<dyn StorageBackend>,
         kept: Option<PathBuf>,
+        named: Option<Named>,
         may_be_new: bool,
         on_check: Option<OnCheck>,
     ) -> Arc<Self> {
         Arc::new(Self {
             file,
             kept,
+            named,
             sums: RwLock::default(),
             learning: AtomicBool::new(false),
             serving: AtomicBool::new(false),
@@ -191,6 +197,10 @@ impl PageFile {
         if notes.begun {
             return Ok(());
         }
+        if self.named.as_ref().is_some_and(|named| !named.holds()) {
+            notes.replaced = true;
+            return Err(bad("another file was put in its place while it was opened"));
+        }
         let len = self.file.len()?;
         if len == 0 && !self.may_be_new {
             notes.refused = Some("it is empty".to_owned());
@@ -201,8 +211,7 @@ impl PageFile {
             let mut header = vec![0; HEADER_BYTES];
             self.file.read(0, &mut header)?;
             if let (Some(state), Some(file)) = (DatabaseHeader::read(&header), &self.kept) {
-                let kept = sums::read(file);
-                if let Some(kept) = kept.as_ref().filter(|kept| state.transaction < kept.transaction) {
+                if let Some(kept) = sums::read(file).filter(|kept| state.transaction < kept.transaction) {
                     let detail = format!(
                         "it is older than the database that was closed here (transaction {} of {}): another file \
                          was put in its place. Where that was meant, remove {} and open again",
@@ -213,8 +222,7 @@ impl PageFile {
                     notes.refused = Some(detail.clone());
                     return Err(bad(detail));
                 }
-                let kept = kept.filter(|kept| sums::fit(kept, state, len));
-                let kept = kept.or_else(|| sums::left_aside(file.parent()?, state, len));
+                let kept = file.parent().and_then(|dir| sums::find(dir, state, len));
                 known = kept.map_or_else(Vec::new, |kept| kept.sums);
             }
             self.learning.store(known.is_empty(), Ordering::SeqCst);
@@ -243,6 +251,11 @@ impl PageFile {
     /// Why the file was refused before redb saw it.
     pub(crate) fn refused(&self) -> Option<String> {
         self.notes().refused.clone()
+    }
+
+    /// Whether another file had its name when its lock was taken.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.notes().replaced
     }
 
     /// Whether redb got an error and must be opened anew.

@@ -1,16 +1,12 @@
-//! The sums of the database's pages between two runs: which file has those of a database, wherever a replacement
-//! that was cut off has left them.
+//! The sums of the database's pages between two runs: which file has those of a database.
 
 use std::fs;
 use std::path::Path;
 
 use barkeeper_storage::{DatabaseHeader, PAGE_BYTES, PageSums, while_held};
 
-use crate::backup::RESTORING;
-use crate::folder::{self, SUMS};
-
-/// The sums of a database that is replaced, in `restoring/`, until the rename that replaces it.
-pub(crate) const FORMER_SUMS: &str = "store.sums.former";
+use crate::backup::SafetyCopy;
+use crate::folder::SUMS;
 
 /// Reads a file of sums; `None` where there is none that can be read.
 pub(crate) fn read(file: &Path) -> Option<PageSums> {
@@ -22,15 +18,16 @@ pub(crate) fn fit(sums: &PageSums, header: DatabaseHeader, len: u64) -> bool {
     header.hash == sums.header && (sums.sums.len() as u64).checked_mul(PAGE_BYTES as u64) == Some(len)
 }
 
-/// The sums of a database, whose lock the caller has, that a replacement left aside when it was cut off before the
-/// database had a new file, or before its sums had followed it. They get their name again.
-///
-/// Without them one damaged page would be damage of the whole database.
-pub(crate) fn left_aside(dir: &Path, header: DatabaseHeader, len: u64) -> Option<PageSums> {
-    let aside = [SUMS, FORMER_SUMS].map(|name| dir.join(RESTORING).join(name));
-    let (file, sums) =
-        aside.iter().find_map(|file| Some((file, read(file).filter(|one| fit(one, header, len))?)))?;
-    // What cannot be moved now serves all the same, and is written anew when the database is closed.
-    drop(folder::rename_durably(file, &dir.join(SUMS)));
-    Some(sums)
+/// The sums of a folder's database, whose lock the caller has. Where they are not in their place, a replacement of the
+/// database was cut off, and the state that it has kept aside or was to bring back has them: without them one damaged
+/// page would be damage of the whole database.
+pub(crate) fn find(dir: &Path, header: DatabaseHeader, len: u64) -> Option<PageSums> {
+    let place = dir.join(SUMS);
+    let known = |file: &Path| read(file).filter(|sums| fit(sums, header, len));
+    let aside = || {
+        let all = SafetyCopy::all(dir).unwrap_or_default();
+        all.iter().rev().find_map(|(_, state)| known(&state.join(SUMS)))
+    };
+    // An undo that comes to its end meanwhile puts them in their place before it removes the state.
+    known(&place).or_else(aside).or_else(|| known(&place))
 }

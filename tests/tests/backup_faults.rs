@@ -282,7 +282,8 @@ fn a_damaged_store_whose_replacement_is_cut_off_at_any_step_answers_as_it_did() 
                 if is_former {
                     assert_eq!((found.lsn, &found.findings), (former.lsn, &former.findings), "{at}");
                 }
-                assert!(!folder.join("restoring").exists(), "{at}");
+                // On Windows a link to a file that is open stays until the next open.
+                assert!(cfg!(windows) || !folder.join("restoring").exists(), "{at}");
             }
             if ended {
                 assert!(cut > 4, "{steps:?}");
@@ -301,29 +302,38 @@ fn a_store_that_is_opened_in_the_moment_of_its_replacement_keeps_what_is_committ
     place.close();
     let (folder, clock) = (place.folder(), place.clock.clone());
     let backups = place.backups();
-    let opened = Arc::new(Mutex::new(None));
+    let opened = Arc::new(Mutex::new(Vec::new()));
     let seen = opened.clone();
     backups.on_step(move |_, name| {
-        if name == "the sums are aside" {
-            *seen.lock().unwrap() =
-                Some(Store::open(&folder, options(&clock)).map(|store| store.close().unwrap()));
+        if ["the sums are gone", "the lock is free"].contains(&name) {
+            let tried = Store::open(&folder, options(&clock)).map(|store| store.close().unwrap());
+            seen.lock().unwrap().push((name, tried));
         }
         false
     });
-    let done = backups.restore(&backup.name, &place.folder(), FORCE, turn(&place.clock, 0), &mut |_, _| {});
-    // Windows moves no file over one that is held, so the lock ends before; whoever takes it then keeps the store.
-    match opened.lock().unwrap().take().unwrap() {
-        Ok(()) => {
-            assert!(cfg!(windows) && done.is_err(), "{done:?}");
-            holds(&place.folder(), &place.clock, &place.model, place.model.lsn);
-            place
-                .backups()
-                .restore(&backup.name, &place.folder(), FORCE, turn(&place.clock, 0), &mut |_, _| {})
-                .unwrap();
+    let restore = |backups: &BackupRepository| {
+        backups.restore(&backup.name, &place.folder(), FORCE, turn(&place.clock, 0), &mut |_, _| {})
+    };
+    let done = restore(&backups);
+    let (mut given_way, mut epochs) = (false, 1);
+    for (step, tried) in opened.lock().unwrap().drain(..) {
+        // Where a system moves no file over one that is open, the lock ends before, and whoever takes it keeps the
+        // store.
+        if let Err(refused) = tried {
+            assert!(matches!(refused, barkeeper::OpenError::InUse { .. }), "{step}: {refused}");
+        } else {
+            assert!(cfg!(windows) && step == "the lock is free", "{step}");
+            given_way = true;
         }
-        Err(refused) => assert!(matches!(refused, barkeeper::OpenError::InUse { .. }), "{refused}"),
     }
-    holds(&place.folder(), &place.clock, &then, Lsn(1_000_000_000 * if cfg!(windows) { 2 } else { 1 }));
+    if given_way {
+        assert!(done.is_err(), "{done:?}");
+        holds(&place.folder(), &place.clock, &place.model, place.model.lsn);
+        restore(&place.backups()).unwrap();
+        epochs = 2;
+    }
+    println!("the lock was free before the rename: {given_way}");
+    holds(&place.folder(), &place.clock, &then, Lsn(1_000_000_000 * epochs));
 }
 
 #[test]

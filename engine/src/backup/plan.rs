@@ -12,7 +12,7 @@ use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::refused_format;
 use crate::backup::repository::{BackupRepository, copy_hashed, need_space};
 use crate::backup::restore::{files_below, make_parent, make_ready};
-use crate::backup::swap::{KEPT, RESTORING, SafetyCopy};
+use crate::backup::swap::{KEPT, RESTORING, SafetyCopy, Swap};
 use crate::error::{MaintenanceError, OpenError, ReadResult};
 use crate::folder::{self, DATABASE, SUMS};
 use crate::options::StoreOptions;
@@ -230,6 +230,8 @@ impl BackupRepository {
     ) -> Result<UndoPlan, BackupError> {
         let former = SafetyCopy::undoable(folder, former)?;
         let now = Held::look(folder, options.clone())?;
+        // Where a restore builds, nobody else may be at work.
+        let _alone = Swap::begin(folder)?;
         let building = folder.join(RESTORING);
         let looked = build_former(&former, folder, &building).and_then(|()| {
             if let Some(error) = refused_format(&building.join(DATABASE)) {

@@ -15,7 +15,6 @@ use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
 use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
 use crate::folder::{self, DATABASE, SUMS};
-use crate::sums::FORMER_SUMS;
 
 /// A file that says of a folder that a restore is at work in it.
 pub(crate) const MARKER: &str = "restoring.json";
@@ -99,10 +98,8 @@ impl BackupRepository {
             make_ready(&building)?;
             (building, self.restore_over(&manifest, swap, known, now, &mut report, progress))
         };
-        // A process that is killed cannot tidy up, and neither does a test's cut. Where the sums of the store that is
-        // there lie in what was built, its next open takes them, and the rest away.
-        let is_cut = done.as_ref().is_err_and(|error| matches!(error, BackupError::Maintenance(_)));
-        if done.is_err() && !is_cut && !building.join(FORMER_SUMS).exists() {
+        // A process that is killed cannot tidy up, and neither does a test's cut.
+        if done.as_ref().is_err_and(|error| !matches!(error, BackupError::Maintenance(_))) {
             drop(remove_folder(&building));
         }
         done?;

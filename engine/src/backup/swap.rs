@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{DatabaseHeader, HEADER_BYTES};
+use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, is_held, while_held, while_held_in};
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, standing};
@@ -18,8 +18,8 @@ use crate::backup::manifest::stamp;
 use crate::backup::repository::copy_hashed;
 use crate::backup::restore::{MARKER, files_below, make_parent, sync_folders};
 use crate::error::OpenError;
-use crate::folder::{self, BARS, DATABASE, STAGING, SUMS};
-use crate::sums::{self, FORMER_SUMS};
+use crate::folder::{self, BARS, DATABASE, Named, STAGING, SUMS};
+use crate::sums;
 
 /// Where the new store is built, inside the folder.
 pub(crate) const RESTORING: &str = "restoring";
@@ -102,28 +102,45 @@ fn lock(dir: &Path) -> Result<Option<Arc<File>>, BackupError> {
         return Ok(None);
     }
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+    let named = Named::of(&file, &path).map_err(at(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(Arc::new(file))),
-        Err(TryLockError::WouldBlock) => {
-            Err(OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }.into())
-        }
+        Ok(()) if named.holds() => Ok(Some(Arc::new(file))),
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(in_use(dir)),
         Err(TryLockError::Error(source)) => Err(BackupError::Io { path, source }),
     }
 }
 
-/// Finds the sums of the database of a folder, which the caller has locked, where a replacement before this one was
-/// cut off: what is built next would take them away.
-fn settle_sums(dir: &Path, mut database: &File) -> io::Result<()> {
-    let len = database.metadata()?.len();
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    database.seek(SeekFrom::Start(0))?;
-    database.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
-    if let Some(header) = DatabaseHeader::read(&header)
-        && !sums::read(&dir.join(SUMS)).is_some_and(|known| sums::fit(&known, header, len))
+fn in_use(dir: &Path) -> BackupError {
+    OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }.into()
+}
+
+/// The header and the length of a database; `None` where they cannot be read.
+fn header_of(mut database: &File) -> Option<(DatabaseHeader, u64)> {
+    let mut header = vec![0; HEADER_BYTES];
+    database.seek(SeekFrom::Start(0)).and_then(|_| database.read_exact(&mut header)).ok()?;
+    Some((DatabaseHeader::read(&header)?, database.metadata().ok()?.len()))
+}
+
+/// Puts the sums of a folder's database, which the caller has locked, in their place, where a replacement before this
+/// one was cut off: they are kept aside with the database.
+fn settle_sums(dir: &Path, database: &File) {
+    let place = dir.join(SUMS);
+    if let Some((header, len)) = header_of(database)
+        && !sums::read(&place).is_some_and(|known| sums::fit(&known, header, len))
+        && let Some(known) = sums::find(dir, header, len)
     {
-        sums::left_aside(dir, header, len);
+        // Where that cannot be, an open still finds them.
+        drop(folder::replace(&place, &known.to_bytes()));
     }
-    Ok(())
+}
+
+/// Takes the sums of a database away: they would refuse another one, and are made again where they are missing.
+fn remove_sums(dir: &Path) -> Result<(), BackupError> {
+    let sums = dir.join(SUMS);
+    match while_held(&sums, || fs::remove_file(&sums)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&sums)(error)),
+        _ => folder::sync_dir(dir).map_err(at(dir)),
+    }
 }
 
 /// The right to replace the store of a folder: nobody can open it meanwhile.
@@ -137,7 +154,7 @@ impl Swap {
     pub(crate) fn begin(dir: &Path) -> Result<Self, BackupError> {
         let lock = lock(dir)?;
         if let Some(file) = &lock {
-            settle_sums(dir, file).map_err(at(dir))?;
+            settle_sums(dir, file);
         }
         Ok(Self { dir: dir.to_owned(), lock })
     }
@@ -171,18 +188,11 @@ impl Swap {
                 step("a file is in its place")?;
             }
         }
-        // The sums of one database would refuse another. Until that is there, an open finds them where they are.
+        // Those that are kept aside serve until the other database is there.
+        remove_sums(&self.dir)?;
+        step("the sums are gone")?;
         let sums = self.dir.join(SUMS);
-        match folder::rename_durably(&sums, &building.join(FORMER_SUMS)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&sums)(error)),
-            _ => {}
-        }
-        let place = self.dir.join(DATABASE);
-        // Windows renames over no file that is held; whoever opens the store now makes the rename fail.
-        let held = self.lock.filter(|_| !cfg!(windows));
-        step("the sums are aside")?;
-        folder::rename_durably(&building.join(DATABASE), &place).map_err(at(&place))?;
-        drop(held);
+        self.exchange(&building.join(DATABASE), step)?;
         step("the store is in its place")?;
         let known = building.join(SUMS);
         if known.is_file() {
@@ -193,6 +203,36 @@ impl Swap {
         // What cannot be removed now is removed by the next open.
         drop(remove_built(building));
         Ok(kept.then(|| aside.to_owned()))
+    }
+
+    /// Renames a database over the one that is there, with the lock on that.
+    fn exchange(
+        self,
+        from: &Path,
+        step: &dyn Fn(&'static str) -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        let place = self.dir.join(DATABASE);
+        let Some(held) = self.lock.filter(|_| cfg!(windows)) else {
+            return folder::rename_durably(from, &place).map_err(at(&place));
+        };
+        match fs::rename(from, &place) {
+            Err(error) if is_held(&error) => {}
+            done => return done.map_err(at(&place)),
+        }
+        // This disk renames over no file that is open. Whoever opens the store from now on keeps it.
+        let before = header_of(&held);
+        drop(held);
+        step("the lock is free")?;
+        let holds = |error: &BackupError| matches!(error, BackupError::Io { source, .. } if is_held(source));
+        while_held_in(&place, holds, || {
+            let held = lock(&self.dir)?;
+            if held.as_deref().and_then(header_of) != before {
+                return Err(in_use(&self.dir));
+            }
+            drop(held);
+            remove_sums(&self.dir)?;
+            fs::rename(from, &place).map_err(at(&place))
+        })
     }
 
     /// The files of the store that is there. Where its database is gone, its segments are all there is to
