@@ -75,8 +75,9 @@ mod weight;
 
 pub use backup::{
     BackupError, BackupFile, BackupInfo, BackupManifest, BackupOptions, BackupReport, BackupRepository,
-    BackupTest, DatasetChange, FileKind, FormerState, PruneReport, Pruned, RepositoryInfo, RestoreOptions,
-    RestorePlan, RestoreReport, Retention, TestOutcome, TestedBackup, UndoPlan, former_states,
+    BackupTest, DatasetChange, FileKind, FormerState, PruneOptions, PruneReport, Pruned, RepositoryInfo,
+    RestoreOptions, RestorePlan, RestoreReport, Retention, TestOutcome, TestedBackup, UndoPlan,
+    former_states,
 };
 pub use barkeeper_records as records;
 pub use barkeeper_storage::{Axis, Dataset};

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barkeeper::{
-    BackupOptions, BackupReport, BackupRepository, RestoreOptions, SealOptions, Store, TestOutcome,
+    BackupError, BackupOptions, BackupReport, BackupRepository, RestoreOptions, SealOptions, Store,
+    TestOutcome,
 };
 use barkeeper_records::{
     AdjustmentTag, Batch, FixedClock, Interval, Lsn, OnConflict, Operation, PositionKey,
@@ -176,4 +177,41 @@ pub fn contents(dir: &Path) -> BTreeMap<PathBuf, (usize, u64)> {
         (bytes.len(), barkeeper_storage::checksum(0, &[], &bytes))
     };
     files.map(|path| (path.strip_prefix(dir).unwrap().to_owned(), told(&path))).collect()
+}
+
+/// Restores a backup of a place; answers where the former state is kept.
+///
+/// # Errors
+/// As [`BackupRepository::restore`].
+pub fn restore(
+    place: &Place,
+    backup: &str,
+    into: &Path,
+    options: RestoreOptions,
+) -> Result<PathBuf, BackupError> {
+    let done = place.backups().restore(backup, into, options, turn(&place.clock, 0), &mut |_, _| {})?;
+    Ok(done.safety_copy.unwrap_or_default())
+}
+
+/// Flips a bit in the middle of a file, whose length stays.
+pub fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+/// A content of a backup that is a segment, and where the store has it.
+pub fn shared_segment(place: &Place, backup: &str) -> (PathBuf, PathBuf) {
+    let root = place.dir.path().join("backups");
+    let manifest = fs::read_to_string(root.join(format!("manifests/{backup}.json"))).unwrap();
+    for content in files_below(&root.join("files")).unwrap() {
+        let is_segment = content.extension().is_some_and(|end| end == "parquet");
+        if is_segment && manifest.contains(content.file_stem().unwrap().to_str().unwrap()) {
+            let bytes = fs::read(&content).unwrap();
+            let segments = files_below(&place.folder().join("bars")).unwrap();
+            return (content, segments.into_iter().find(|path| fs::read(path).unwrap() == bytes).unwrap());
+        }
+    }
+    panic!("{backup} has no segment")
 }

@@ -11,30 +11,18 @@
 )]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use barkeeper::{
-    BackupError, BackupInfo, BackupOptions, BackupRepository, RestoreOptions, Retention, SealOptions, Store,
-    TestOutcome,
+    BackupError, BackupOptions, BackupRepository, PruneOptions, RestoreOptions, Retention, SealOptions,
+    Store, TestOutcome,
 };
 use barkeeper_records::{Lsn, Operation, PositionKey};
-use barkeeper_tests::backups::{Place, contents, holds};
+use barkeeper_tests::backups::{Place, contents, holds, restore};
 use barkeeper_tests::folder::{copy, files_below, options, scratch, turn};
-use barkeeper_tests::rng::Rng;
 use barkeeper_tests::seed::{rounds, seed};
 
 const FORCE: RestoreOptions = RestoreOptions { force: true };
-
-fn restore(
-    place: &Place,
-    backup: &str,
-    into: &Path,
-    options: RestoreOptions,
-) -> Result<PathBuf, BackupError> {
-    let done = place.backups().restore(backup, into, options, turn(&place.clock, 0), &mut |_, _| {})?;
-    Ok(done.safety_copy.unwrap_or_default())
-}
 
 #[test]
 fn a_restored_store_is_the_model_at_the_lsn_of_its_backup() {
@@ -274,109 +262,6 @@ fn each_restore_is_a_new_incarnation_above_all_that_is_known() {
     assert_eq!((done.epoch, done.next_behind), (4, Lsn(3_000_000_000)));
 }
 
-/// What is done to a file of a backup.
-#[derive(Debug, Clone, Copy)]
-enum Harm {
-    Missing,
-    Truncated,
-    Flipped,
-    Longer,
-}
-
-#[test]
-fn a_damaged_backup_is_named_and_refused_before_anything_is_touched() {
-    let seed = seed("a_damaged_backup_is_named_and_refused_before_anything_is_touched");
-    let mut rng = Rng::new(seed);
-    let mut place = Place::new(seed);
-    let good = place.back_up();
-    place.go_on(6);
-    place.seal();
-    place.go_on(2);
-    let bad = place.back_up();
-    // Another store stands where it is restored into: one of its own would have the good segments still.
-    let mut other = Place::new(seed + 1);
-    other.close();
-    let folder = other.folder();
-    let before = contents(&folder);
-    let root = place.dir.path().join("backups");
-    let only_bad: Vec<PathBuf> = files_below(&root.join("files")).unwrap();
-    let manifest = root.join(format!("manifests/{}.json", bad.name));
-    let named = fs::read_to_string(&manifest).unwrap();
-    let victims: Vec<&PathBuf> = only_bad
-        .iter()
-        .filter(|path| named.contains(path.file_stem().unwrap().to_str().unwrap()))
-        .chain([&manifest])
-        .collect();
-    assert!(victims.len() > 3, "{victims:?}");
-    for victim in victims {
-        let whole = fs::read(victim).unwrap();
-        for harm in [Harm::Missing, Harm::Truncated, Harm::Flipped, Harm::Longer] {
-            if matches!(harm, Harm::Missing) && victim == &manifest {
-                continue;
-            }
-            let mut bytes = whole.clone();
-            match harm {
-                Harm::Missing => fs::remove_file(victim).unwrap(),
-                Harm::Truncated => bytes.truncate(rng.below(whole.len())),
-                Harm::Flipped => bytes[rng.below(whole.len())] ^= 1 << rng.below(8),
-                Harm::Longer => bytes.push(0),
-            }
-            if !matches!(harm, Harm::Missing) {
-                fs::write(victim, &bytes).unwrap();
-            }
-            let refused = restore(&place, &bad.name, &folder, FORCE).unwrap_err();
-            assert!(refused.is_damage(), "{harm:?}: {refused}");
-            let file = victim.file_name().unwrap().to_str().unwrap();
-            assert!(refused.to_string().contains(file), "{harm:?}: {refused}");
-            assert_eq!(contents(&folder), before, "{harm:?} of {file}");
-            let elsewhere = place.dir.path().join("elsewhere");
-            restore(&place, &bad.name, &elsewhere, RestoreOptions::default()).unwrap_err();
-            assert!(!elsewhere.exists());
-            let tested = place.backups().verify(&bad.name, options(&place.clock), &mut |_, _| {}).unwrap();
-            let TestOutcome::Failed { file: told, .. } = &tested.outcome else {
-                panic!("{harm:?}: {tested:?}")
-            };
-            assert!(told.ends_with(file), "{told} is not {file}");
-            fs::write(victim, &whole).unwrap();
-        }
-    }
-    // Two contents that change places have the right lengths of each other at best.
-    let segments: Vec<&PathBuf> =
-        only_bad.iter().filter(|path| path.extension().unwrap() == "parquet").collect();
-    let (one, two) = (fs::read(segments[0]).unwrap(), fs::read(segments[1]).unwrap());
-    fs::write(segments[0], &two).unwrap();
-    fs::write(segments[1], &one).unwrap();
-    assert!(restore(&place, &bad.name, &folder, FORCE).unwrap_err().is_damage());
-    fs::write(segments[0], &one).unwrap();
-    fs::write(segments[1], &two).unwrap();
-    for name in [&good.name, &bad.name] {
-        place.check_backup(name);
-    }
-}
-
-#[test]
-fn a_manifest_that_is_another_ones_is_damage() {
-    let place = Place::new(7);
-    let first = place.back_up();
-    let mut later = place;
-    later.go_on(3);
-    let second = later.back_up();
-    let manifests = later.dir.path().join("backups/manifests");
-    let path = |name: &str| manifests.join(format!("{name}.json"));
-    fs::copy(path(&first.name), path(&second.name)).unwrap();
-    let tested = later.backups().verify(&second.name, options(&later.clock), &mut |_, _| {}).unwrap();
-    assert!(matches!(tested.outcome, TestOutcome::Failed { .. }), "{tested:?}");
-    // An unreadable manifest may need any content: none goes as long as it lies there.
-    later.go_on(2);
-    later.back_up();
-    let before = files_below(&later.dir.path().join("backups/files")).unwrap();
-    let rules = Retention { days: Some(0), last: 1 };
-    let report = later.backups().prune(&rules, turn(&later.clock, 100 * 86_400_000), false).unwrap();
-    assert_eq!((report.removed, report.files), (1, 0));
-    assert_eq!(report.unreadable, [second.name]);
-    assert_eq!(files_below(&later.dir.path().join("backups/files")).unwrap(), before);
-}
-
 #[test]
 fn a_damaged_store_gives_no_backup_and_its_older_ones_stay() {
     let mut place = Place::new(8);
@@ -399,130 +284,6 @@ fn a_damaged_store_gives_no_backup_and_its_older_ones_stay() {
     }
     place.check_backup(&good.name);
     assert_eq!(place.backups().list().unwrap().len(), 1);
-}
-
-/// Flips a bit in the middle of a file, whose length stays.
-fn flip(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
-    fs::write(path, bytes).unwrap();
-}
-
-/// A content of a backup that is a segment, and where the store has it.
-fn shared_segment(place: &Place, backup: &str) -> (PathBuf, PathBuf) {
-    let root = place.dir.path().join("backups");
-    let manifest = fs::read_to_string(root.join(format!("manifests/{backup}.json"))).unwrap();
-    for content in files_below(&root.join("files")).unwrap() {
-        let is_segment = content.extension().is_some_and(|end| end == "parquet");
-        if is_segment && manifest.contains(content.file_stem().unwrap().to_str().unwrap()) {
-            let bytes = fs::read(&content).unwrap();
-            let segments = files_below(&place.folder().join("bars")).unwrap();
-            return (content, segments.into_iter().find(|path| fs::read(path).unwrap() == bytes).unwrap());
-        }
-    }
-    panic!("{backup} has no segment")
-}
-
-fn outcome(place: &Place, backup: &str) -> TestOutcome {
-    place.backups().verify(backup, options(&place.clock), &mut |_, _| {}).unwrap().outcome
-}
-
-#[test]
-fn a_damaged_content_of_earlier_backups_is_written_anew_from_the_store() {
-    let mut place = Place::new(15);
-    let first = place.back_up();
-    let (content, segment) = shared_segment(&place, &first.name);
-    let whole = fs::read(&content).unwrap();
-    let name = content.file_name().unwrap().to_str().unwrap();
-    for harm in [Harm::Flipped, Harm::Truncated] {
-        match harm {
-            Harm::Truncated => fs::write(&content, &whole[..whole.len() / 2]).unwrap(),
-            _ => flip(&content),
-        }
-        place.go_on(2);
-        let failed = outcome(&place, &first.name);
-        assert!(matches!(&failed, TestOutcome::Failed { file, .. } if file.ends_with(name)), "{failed:?}");
-        let made = place.back_up();
-        assert_eq!(made.mended, [format!("files/{name}")], "{harm:?}");
-        assert!(made.damaged.is_empty() && made.new_bytes < made.bytes, "{made:?}");
-        assert_eq!(fs::read(&content).unwrap(), whole, "{harm:?}");
-        place.check_backup(&made.name);
-        place.check_backup(&first.name);
-        assert!(place.back_up().mended.is_empty());
-    }
-    // Where the store has lost it too, both are named, and both stay as they are.
-    for harm in [Harm::Flipped, Harm::Missing] {
-        fs::write(&content, &whole).unwrap();
-        flip(&content);
-        let bad = fs::read(&content).unwrap();
-        let sound = fs::read(&segment).unwrap();
-        match harm {
-            // Moved: a file that is open keeps its name on Windows until it is closed.
-            Harm::Missing => fs::rename(&segment, place.dir.path().join("away")).unwrap(),
-            _ => flip(&segment),
-        }
-        let listed = place.backups().list().unwrap().len();
-        let made = place.store().back_up(&place.backups(), &BackupOptions::default(), &mut |_, _| {});
-        let refused = made.unwrap_err();
-        assert!(refused.is_damage(), "{refused}");
-        for path in [&content, &segment] {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(refused.to_string().contains(name), "{harm:?}: {refused}");
-        }
-        assert_eq!(fs::read(&content).unwrap(), bad);
-        assert_eq!(place.backups().list().unwrap().len(), listed);
-        fs::write(&segment, sound).unwrap();
-    }
-    let last = place.back_up();
-    assert_eq!(last.mended.len(), 1);
-    place.check_backup(&last.name);
-}
-
-#[test]
-fn a_damaged_database_of_an_earlier_backup_is_not_taken_for_a_new_one() {
-    let place = Place::new(16);
-    let first = place.back_up();
-    let databases = || -> Vec<PathBuf> {
-        let files = files_below(&place.dir.path().join("backups/files")).unwrap();
-        files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "redb")).collect()
-    };
-    flip(&databases()[0]);
-    assert!(matches!(outcome(&place, &first.name), TestOutcome::Failed { .. }));
-    let second = place.back_up();
-    assert_eq!(second.lsn, first.lsn);
-    place.check_backup(&second.name);
-    // Written anew it has the same bytes, or it is another file, which later backups share.
-    assert_eq!(databases().len() == 1, second.mended.len() == 1, "{second:?}");
-}
-
-#[test]
-#[cfg(unix)]
-fn a_content_that_is_a_link_is_replaced_and_not_written_through() {
-    use std::os::unix::fs::MetadataExt as _;
-    let place = Place::new(17);
-    let first = place.back_up();
-    let (content, segment) = shared_segment(&place, &first.name);
-    // The damaged content has another name, which must keep its bytes.
-    flip(&content);
-    let bad = fs::read(&content).unwrap();
-    let elsewhere = place.dir.path().join("elsewhere.parquet");
-    fs::hard_link(&content, &elsewhere).unwrap();
-    let options = BackupOptions { link: true, ..BackupOptions::default() };
-    let made = place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap();
-    assert_eq!(made.mended.len(), 1, "{made:?}");
-    assert_eq!(fs::read(&elsewhere).unwrap(), bad);
-    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
-    assert_eq!(inode(&content), inode(&segment));
-    place.check_backup(&first.name);
-    // The store's own bytes, damaged through either name, are no cure, and nothing is removed of them.
-    flip(&segment);
-    let refused = place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap_err();
-    assert!(refused.is_damage() && refused.to_string().contains(segment.to_str().unwrap()), "{refused}");
-    assert!(segment.is_file() && content.is_file());
-    // Unread, nothing is noticed, as asked.
-    let quick = BackupOptions { quick: true, ..BackupOptions::default() };
-    assert!(place.store().back_up(&place.backups(), &quick, &mut |_, _| {}).unwrap().mended.is_empty());
 }
 
 #[test]
@@ -568,112 +329,25 @@ fn what_is_removed_is_never_the_newest_nor_the_last_good_one() {
     }
     place.check_backup(&names[1]);
     let rules = Retention { days: Some(0), last: 2 };
-    let dry = place.backups().prune(&rules, turn(&place.clock, 0), true).unwrap();
+    let dry = place
+        .backups()
+        .prune(&rules, turn(&place.clock, 0), PruneOptions { dry_run: true, ..PruneOptions::default() })
+        .unwrap();
     assert_eq!(place.backups().list().unwrap().len(), 6);
-    let done = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap();
+    let done = place.backups().prune(&rules, turn(&place.clock, 0), PruneOptions::default()).unwrap();
     assert_eq!((&dry.backups, dry.files, dry.bytes), (&done.backups, done.files, done.bytes));
     assert!(done.bytes > 0);
     let left: Vec<String> = place.backups().list().unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(left, [&names[1], &names[4], &names[5]].map(Clone::clone));
     // Nothing is left that nobody needs.
-    let again = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap();
+    let again = place.backups().prune(&rules, turn(&place.clock, 0), PruneOptions::default()).unwrap();
     assert_eq!((again.removed, again.files), (0, 0));
     for name in &left {
         place.check_backup(name);
     }
     // Now that a newer one is known to be good, the older one may go.
-    let last = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap();
+    let last = place.backups().prune(&rules, turn(&place.clock, 0), PruneOptions::default()).unwrap();
     assert_eq!(last.backups.iter().map(|one| one.kept).collect::<Vec<_>>(), [false, true, true]);
-}
-
-#[test]
-fn what_a_test_finds_bad_is_bad_for_all_that_share_it_until_it_is_mended() {
-    let mut place = Place::new(18);
-    let mut names = Vec::new();
-    for _ in 0..3 {
-        names.push(place.back_up().name);
-        place.go_on(2);
-        turn(&place.clock, 86_400_000);
-    }
-    place.check_backup(&names[0]);
-    let (content, _) = shared_segment(&place, &names[0]);
-    flip(&content);
-    // A clock that went back makes no old test a newer one.
-    turn(&place.clock, -10 * 86_400_000);
-    assert!(matches!(outcome(&place, &names[1]), TestOutcome::Failed { .. }));
-    // A test that could not be tried takes nothing back.
-    let partial = place.dir.path().join("backups/partial");
-    barkeeper_storage::remove_folder(&partial).unwrap();
-    fs::write(&partial, "in the way").unwrap();
-    assert!(matches!(outcome(&place, &names[1]), TestOutcome::Inconclusive { .. }));
-    fs::remove_file(&partial).unwrap();
-    fs::create_dir(&partial).unwrap();
-    let bad = |place: &Place| {
-        let known = place.backups().list().unwrap();
-        for one in &known {
-            let tested = one.tested.clone().unwrap();
-            let TestOutcome::Failed { file, detail } = &tested.outcome else { panic!("{tested:?}") };
-            assert!(file.ends_with(content.file_name().unwrap().to_str().unwrap()), "{file}");
-            assert_eq!(detail.contains(&names[1]), one.name != names[1], "{detail}");
-            assert_eq!(tested.verified_at, None);
-        }
-        let info = place.backups().info().unwrap();
-        assert_eq!((info.last_verified, info.damaged, info.failed), (None, 0, known.len() as u64));
-    };
-    bad(&place);
-    // The one that was good may be mended yet. That the other, whose test found the damage, is gone makes no
-    // difference to those that share it.
-    let rules = Retention { days: Some(0), last: 0 };
-    for kept in [&[true, false, true][..], &[true, true]] {
-        let done = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap().backups;
-        assert_eq!(done.iter().map(|one| one.kept).collect::<Vec<_>>(), kept, "{done:?}");
-        bad(&place);
-    }
-    assert_eq!(place.back_up().mended.len(), 1);
-    let info = place.backups().info().unwrap();
-    assert_eq!((info.last_verified.unwrap().name, info.failed), (names[0].clone(), 0));
-    place.check_backup(&names[0]);
-    // A content that comes back whole is good when somebody has read it.
-    flip(&content);
-    assert!(matches!(outcome(&place, "latest"), TestOutcome::Failed { .. }));
-    assert_eq!(place.backups().info().unwrap().failed, 3);
-    flip(&content);
-    assert_eq!(outcome(&place, &names[2]), TestOutcome::Verified);
-    let known = place.backups().list().unwrap();
-    let good = |one: &BackupInfo| one.tested.as_ref().is_some_and(|test| test.verified_at.is_some());
-    assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false], "{known:?}");
-    // So is one that was good and whose own test found the damage; until then it is not removed.
-    flip(&content);
-    assert!(matches!(outcome(&place, &names[0]), TestOutcome::Failed { .. }));
-    assert_eq!(place.backups().info().unwrap().failed, 3);
-    let kept = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap().backups;
-    assert_eq!(kept.iter().map(|one| one.kept).collect::<Vec<_>>(), [true; 3], "{kept:?}");
-    // What is known to be bad is looked at by those as well who read nothing twice.
-    let quick = BackupOptions { quick: true, ..BackupOptions::default() };
-    let made = place.store().back_up(&place.backups(), &quick, &mut |_, _| {}).unwrap();
-    assert_eq!(made.mended.len(), 1);
-    let known = place.backups().list().unwrap();
-    assert_eq!(known.iter().map(good).collect::<Vec<_>>(), [true, true, false, false], "{known:?}");
-}
-
-#[test]
-fn a_description_that_is_damaged_or_lost_is_written_anew_for_the_store_of_the_manifests_alone() {
-    let (place, other) = (Place::new(20), Place::new(21));
-    place.back_up();
-    let file = place.dir.path().join("backups/repository.json");
-    let sound = fs::read(&file).unwrap();
-    for lost in [true, false] {
-        if lost {
-            fs::remove_file(&file).unwrap();
-        } else {
-            fs::write(&file, b"{\"format\": 1, \xff").unwrap();
-        }
-        let taken = other.store().back_up(&place.backups(), &BackupOptions::default(), &mut |_, _| {});
-        let refused = taken.unwrap_err();
-        assert_eq!(matches!(refused, BackupError::OtherStore { .. }), lost, "{refused}");
-        place.back_up();
-        assert_eq!(fs::read(&file).unwrap(), sound);
-    }
 }
 
 #[test]
@@ -719,21 +393,6 @@ fn a_damaged_store_comes_back_from_an_undo_as_it_was() {
 }
 
 #[test]
-fn a_test_that_cannot_be_tried_takes_nothing_from_a_good_one() {
-    let place = Place::new(11);
-    let name = place.back_up().name;
-    place.check_backup(&name);
-    let root = place.dir.path().join("backups");
-    // A file where the scratch folder would be made.
-    barkeeper_storage::remove_folder(&root.join("partial")).unwrap();
-    fs::write(root.join("partial"), "in the way").unwrap();
-    let tested = place.backups().verify(&name, options(&place.clock), &mut |_, _| {}).unwrap();
-    assert!(matches!(tested.outcome, TestOutcome::Inconclusive { .. }), "{tested:?}");
-    let known = place.backups().list().unwrap().remove(0).tested.unwrap();
-    assert!(matches!(known.outcome, TestOutcome::Inconclusive { .. }) && known.verified_at.is_some());
-}
-
-#[test]
 fn a_folder_of_backups_belongs_to_one_store_and_one_writer() {
     let (place, other) = (Place::new(12), Place::new(13));
     place.back_up();
@@ -750,7 +409,7 @@ fn a_folder_of_backups_belongs_to_one_store_and_one_writer() {
     let backups = place.backups();
     let (second, clock) = (place.backups(), place.clock.clone());
     backups.on_step(move |_, _| {
-        let busy = second.prune(&Retention::default(), turn(&clock, 0), false);
+        let busy = second.prune(&Retention::default(), turn(&clock, 0), PruneOptions::default());
         assert!(matches!(busy, Err(BackupError::Busy { .. })), "{busy:?}");
         false
     });

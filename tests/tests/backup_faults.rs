@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use barkeeper::{
-    BackupError, BackupOptions, BackupRepository, RestoreOptions, Retention, SealOptions, Store, TestOutcome,
+    BackupError, BackupOptions, BackupRepository, PruneOptions, RestoreOptions, Retention, SealOptions,
+    Store, TestOutcome,
 };
 use barkeeper_records::{Batch, Clock as _, Lsn, Operation, PositionKey};
 use barkeeper_tests::backups::{Place, contents, holds};
@@ -80,7 +81,7 @@ fn a_creation_that_is_cut_off_at_any_step_leaves_every_listed_backup_whole() {
     place.check_backup(&last.name);
     // What the cut-off ones left behind goes with the next removal.
     let rules = Retention { days: Some(0), last: 1 };
-    place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap();
+    place.backups().prune(&rules, turn(&place.clock, 0), PruneOptions::default()).unwrap();
     let files = contents(&place.dir.path().join("backups/files")).len() as u64;
     assert_eq!(files, place.backups().list().unwrap().iter().map(|one| one.files).max().unwrap());
 }
@@ -353,10 +354,10 @@ fn a_removal_that_is_cut_off_at_any_step_leaves_every_listed_backup_whole() {
         copy(&whole, &root).unwrap();
         let backups = place.backups();
         cut_at(&backups, cut);
-        let done = backups.prune(&rules, turn(&place.clock, 0), false);
+        let done = backups.prune(&rules, turn(&place.clock, 0), PruneOptions::default());
         let left = all_are_good(&place);
         assert!(left.len() >= 2);
-        let again = place.backups().prune(&rules, turn(&place.clock, 0), false).unwrap();
+        let again = place.backups().prune(&rules, turn(&place.clock, 0), PruneOptions::default()).unwrap();
         assert_eq!(again.backups.len() as u64 - again.removed, 2);
         assert_eq!(all_are_good(&place).len(), 2);
         if done.is_ok() {
@@ -387,7 +388,7 @@ fn work(root: &Path) {
         store.seal(&SealOptions::default(), &mut |_, _| {}).unwrap();
         store.close().unwrap();
         let rules = Retention { days: None, last: 1 + u32::try_from(rng.below(4)).unwrap() };
-        backups.prune(&rules, clock.now(), false).unwrap();
+        backups.prune(&rules, clock.now(), PruneOptions::default()).unwrap();
         if rng.chance(30) {
             backups.verify("latest", options(&clock), &mut |_, _| {}).unwrap();
         }

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use barkeeper::{MaintenanceBudget, MergeOptions, ReadError, Retention, SealOptions, Store, StoreOptions};
+use barkeeper::{
+    MaintenanceBudget, MergeOptions, PruneOptions, ReadError, Retention, SealOptions, Store, StoreOptions,
+};
 use barkeeper_records::{
     AdjustmentTag, Bar, BarRun, Batch, Calendar, CalendarKind, Clock, FixedClock, Interval, Lsn, OnConflict,
     Operation, PositionKey, SeriesKey, Timestamp, TradingDay,
@@ -179,7 +181,7 @@ fn pruning_backups_leaves_the_newest_and_the_last_good_one_after_any_jump() {
         place.go_on(2);
         let newest = place.back_up().name;
         for rules in [Retention::default(), Retention { days: Some(0), last: 0 }] {
-            backups.prune(&rules, place.clock.now(), false).unwrap();
+            backups.prune(&rules, place.clock.now(), PruneOptions::default()).unwrap();
             let left: Vec<String> = backups.list().unwrap().into_iter().map(|one| one.name).collect();
             assert!(left.contains(&newest) && left.contains(&good), "{by}: {left:?}");
         }

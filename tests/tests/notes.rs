@@ -14,7 +14,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barkeeper::{BackupRepository, OpenError, RestoreOptions, Retention, Store, TestOutcome};
+use barkeeper::{BackupRepository, OpenError, PruneOptions, RestoreOptions, Retention, Store, TestOutcome};
 use barkeeper_records::Clock as _;
 use barkeeper_tests::backups::{Place, holds};
 use barkeeper_tests::examine::{Depth, Examination};
@@ -172,7 +172,11 @@ fn damaged_notes_of_a_repository_cost_no_backup() {
             let backups = BackupRepository::at(dir.path());
             // A note of a test that is gone tells of no test; one that cannot be read may have told of a good one.
             let keeps_good = content.is_some() || !inside.starts_with("tests");
-            let pruned = backups.prune(&Retention { days: Some(0), last: 0 }, place.clock.now(), false);
+            let pruned = backups.prune(
+                &Retention { days: Some(0), last: 0 },
+                place.clock.now(),
+                PruneOptions::default(),
+            );
             if let Err(error) = &pruned {
                 // A format that no program knows yet is none to remove anything from.
                 assert!(inside.ends_with("repository.json"), "{what}: {error}");
@@ -181,6 +185,9 @@ fn damaged_notes_of_a_repository_cost_no_backup() {
             let left: Vec<String> = backups.list().unwrap().into_iter().map(|one| one.name).collect();
             assert!(left.contains(&newest), "{what}: {left:?}");
             assert!(!keeps_good || left.contains(&good.name), "{what}: {left:?}");
+            let unread = |one: &barkeeper::BackupInfo| one.name == good.name && one.tested.is_none();
+            let lost = backups.list().unwrap().iter().any(|one| unread(one) && one.test_lost);
+            assert_eq!(lost, backups.list().unwrap().iter().any(unread) && content.is_some(), "{what}");
             let tested = backups.verify(&newest, options(&place.clock), &mut |_, _| {}).unwrap();
             assert_eq!(tested.outcome, TestOutcome::Verified, "{what}");
         }

@@ -1,4 +1,4 @@
-//! Contents that a test found bad. What is known of them outlives the test and the backup that was tested: it
+//! Contents that were found bad by who read them. What is known of them outlives the backup that was read: it
 //! counts against every backup that names them, until somebody has read them whole or written them anew.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const ENDING: &str = ".bad";
 /// What was found of a content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bad {
-    /// The backup that was tested.
+    /// The backup that was tested or restored, or for which a new one looked at what it shares.
     pub(crate) by: String,
     pub(crate) at: Timestamp,
     pub(crate) detail: String,

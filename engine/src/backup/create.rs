@@ -10,11 +10,12 @@ use barkeeper_records::{Lsn, Timestamp, Version};
 use barkeeper_storage::SegmentEntry;
 use serde::Serialize;
 
+use crate::backup::bad::Bad;
 use crate::backup::database::{content_of, copy_database};
 use crate::backup::error::{BackupError, at};
 use crate::backup::manifest::{BackupFile, BackupManifest, FORMAT, FileKind, backup_name, object_name};
 use crate::backup::repository::{
-    BackupRepository, FILES, MANIFESTS, PARTIAL, copy_hashed, hashed, need_space, number_of, replace,
+    BackupRepository, FILES, Listed, MANIFESTS, PARTIAL, copy_hashed, hashed, need_space, number_of, replace,
 };
 use crate::commit::Task;
 use crate::error::missing;
@@ -56,8 +57,8 @@ pub struct BackupReport {
     /// Files of the store that are damaged or missing and whose contents an earlier backup has: this backup
     /// names those contents, the store needs a restore.
     pub damaged: Vec<Finding>,
-    /// Contents of earlier backups, inside the repository, that were damaged and were written anew from the
-    /// store: every backup that names them has them again.
+    /// Contents of earlier backups, inside the repository, that were damaged or missing and were written anew from
+    /// the store: every backup that names them has them again.
     pub mended: Vec<String>,
 }
 
@@ -68,6 +69,9 @@ struct Creation<'a> {
     repository: &'a BackupRepository,
     link: bool,
     quick: bool,
+    /// Contents that earlier backups name, with the newest one of these.
+    earlier: HashMap<String, String>,
+    now: Timestamp,
     damaged: Vec<Finding>,
     mended: Vec<String>,
     done: u64,
@@ -122,6 +126,8 @@ impl Store {
             repository,
             link: options.link,
             quick: options.quick,
+            earlier: named(&earlier),
+            now,
             damaged: Vec::new(),
             mended: Vec::new(),
             done: 0,
@@ -180,12 +186,7 @@ impl Store {
 }
 
 /// An earlier backup of the same commit, whose database may be the very same.
-fn same_state<'a>(
-    earlier: &'a [crate::backup::repository::Listed],
-    store_id: &str,
-    epoch: u64,
-    lsn: Lsn,
-) -> Option<&'a BackupManifest> {
+fn same_state<'a>(earlier: &'a [Listed], store_id: &str, epoch: u64, lsn: Lsn) -> Option<&'a BackupManifest> {
     let readable = earlier.iter().rev().filter_map(|(_, read)| read.as_ref().ok());
     readable.into_iter().find(|one| one.store_id == store_id && one.epoch == epoch && one.lsn == lsn)
 }
@@ -318,8 +319,19 @@ impl Creation<'_> {
         Ok(Some(file))
     }
 
-    /// What the repository has of a content; by its length alone where nothing is to be read twice.
+    /// What the repository has of a content. Damage is noted for all backups that name it.
     fn found(&self, file: &BackupFile) -> Found {
+        let found = self.look_for(file);
+        if let (Found::Damaged(detail), Some(by)) = (&found, self.earlier.get(&file.object())) {
+            let bad = Bad { by: by.clone(), at: self.now, detail: detail.clone() };
+            // Where that cannot be written down, the next test finds it.
+            drop(self.repository.mark_bad(&file.object(), &bad));
+        }
+        found
+    }
+
+    /// By its length alone where nothing is to be read twice.
+    fn look_for(&self, file: &BackupFile) -> Found {
         let place = self.repository.path(FILES, &file.object());
         match fs::metadata(&place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
@@ -348,10 +360,11 @@ impl Creation<'_> {
         let place = self.repository.path(FILES, &file.object());
         folder::rename_durably(partial, &place).map_err(at(&place))?;
         drop(self.repository.clear_bad(&file.object()));
-        match before {
-            Found::Damaged(_) => self.mended.push(format!("{FILES}/{}", file.object())),
-            Found::Nothing => self.new_bytes += file.bytes,
-            Found::Whole => {}
+        if *before == Found::Nothing {
+            self.new_bytes += file.bytes;
+        }
+        if *before != Found::Whole && self.earlier.contains_key(&file.object()) {
+            self.mended.push(format!("{FILES}/{}", file.object()));
         }
         self.repository.step("a file is kept")
     }
@@ -364,6 +377,12 @@ enum Found {
     Whole,
     /// It is there, and it is not what it was; why.
     Damaged(String),
+}
+
+/// The contents that backups name, each with the newest one of these.
+fn named(all: &[Listed]) -> HashMap<String, String> {
+    let readable = all.iter().filter_map(|(_, read)| read.as_ref().ok());
+    readable.flat_map(|one| one.files.iter().map(|file| (file.object(), one.name.clone()))).collect()
 }
 
 /// Which backups name each content.

@@ -31,6 +31,8 @@ pub struct BackupInfo {
     /// When it was last tested and what came out; what a later test of another backup found bad of what both
     /// share counts as well.
     pub tested: Option<BackupTest>,
+    /// Whether it was tested, and what came out cannot be read any more.
+    pub test_lost: bool,
     /// Why its manifest cannot be read.
     pub damaged: Option<String>,
 }
@@ -92,6 +94,7 @@ impl BackupRepository {
                 files: manifest.map_or(0, |m| m.files.len() as u64),
                 bytes: manifest.map_or(0, BackupManifest::bytes),
                 own_bytes: manifest.map_or(0, own),
+                test_lost: tested.is_none() && self.is_test_lost(name),
                 tested,
                 damaged: read.as_ref().err().map(ToString::to_string),
             }

@@ -24,7 +24,7 @@ pub use former::{FormerState, former_states};
 pub use list::{BackupInfo, RepositoryInfo};
 pub use manifest::{BackupFile, BackupManifest, FileKind};
 pub use plan::{DatasetChange, RestorePlan, UndoPlan};
-pub use prune::{PruneReport, Pruned, Retention};
+pub use prune::{PruneOptions, PruneReport, Pruned, Retention};
 pub use repository::BackupRepository;
 pub use restore::{RestoreOptions, RestoreReport};
 pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};

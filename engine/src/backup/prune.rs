@@ -37,6 +37,17 @@ impl Default for Retention {
     }
 }
 
+/// How backups are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PruneOptions {
+    /// Changes nothing, and only says what would be removed.
+    pub dry_run: bool,
+    /// Removes backups whose manifest is damaged as well, however young: no restore can use them, and as long as one
+    /// is there no content is removed. Kept are all of them where there is no other backup, and those that cannot be
+    /// read for other reasons: a disk that fails, a newer program's format.
+    pub damaged: bool,
+}
+
 /// A backup that is kept or goes, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pruned {
@@ -59,7 +70,7 @@ pub struct PruneReport {
     pub files: u64,
     /// Their length.
     pub bytes: u64,
-    /// Manifests that cannot be read: as long as one is there, no contents are removed, because it may
+    /// Manifests that cannot be read and stay: as long as one is there, no contents are removed, because it may
     /// need them.
     pub unreadable: Vec<String>,
 }
@@ -118,7 +129,6 @@ fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static 
 
 impl BackupRepository {
     /// Removes the backups that no rule keeps, and the contents that no backup needs any more.
-    /// `dry_run` changes nothing.
     ///
     /// A backup's manifest goes first, its contents after: cut off at any moment, every backup that is
     /// left is whole.
@@ -129,14 +139,19 @@ impl BackupRepository {
         &self,
         rules: &Retention,
         now: Timestamp,
-        dry_run: bool,
+        options: PruneOptions,
     ) -> Result<PruneReport, BackupError> {
+        let dry_run = options.dry_run;
         self.must_exist()?;
         let _lock = if dry_run { self.lock_shared()? } else { Some(self.lock_alone()?) };
         let manifests = self.manifests()?;
+        let may_go = options.damaged && manifests.iter().any(|(_, read)| read.is_ok());
+        let goes = |read: &Result<_, BackupError>| may_go && matches!(read, Err(BackupError::Damaged { .. }));
+        // One that is no backup any more must not take the place of the newest, or of one of the last.
         let seen: Vec<Seen> = manifests
             .iter()
             .zip(self.tests_of(&manifests)?)
+            .filter(|((_, read), _)| !goes(read))
             .map(|((name, read), test)| Seen {
                 at: read.as_ref().ok().map(|manifest| manifest.at),
                 verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
@@ -145,13 +160,15 @@ impl BackupRepository {
             .collect();
         let mut report = PruneReport::default();
         let mut needed: HashSet<String> = HashSet::new();
-        for ((name, read), why) in manifests.iter().zip(kept(&seen, rules, now)) {
+        let mut reasons = kept(&seen, rules, now).into_iter();
+        for (name, read) in &manifests {
             let name = name.clone();
-            report.backups.push(Pruned {
-                name: name.clone(),
-                kept: why.is_some(),
-                why: why.unwrap_or("no rule keeps it"),
-            });
+            let (why, gone) = if goes(read) {
+                (None, "its manifest is damaged")
+            } else {
+                (reasons.next().flatten(), "no rule keeps it")
+            };
+            report.backups.push(Pruned { name: name.clone(), kept: why.is_some(), why: why.unwrap_or(gone) });
             match (why, read) {
                 (Some(_), Ok(manifest)) => needed.extend(manifest.files.iter().map(BackupFile::object)),
                 (Some(_), Err(_)) => report.unreadable.push(name),

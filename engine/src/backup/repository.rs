@@ -5,7 +5,7 @@
 //! manifests/<name>.json           a backup is there as soon as its manifest is, and gone with it
 //! files/<blake3>.<ending>         contents, each once, shared by all backups that name them
 //! tests/<name>.json               what came out when a backup was last tested
-//! tests/<blake3>.<ending>.bad     a content that a test found bad, until it is read whole or written anew
+//! tests/<blake3>.<ending>.bad     a content that was found bad, until it is read whole or written anew
 //! partial/                        what is under way; nothing here counts
 //! lock                            held alone by who writes or removes, together by who reads
 //! ```

@@ -71,7 +71,23 @@ impl BackupRepository {
     ) -> Result<RestoreReport, BackupError> {
         let _lock = self.lock_shared()?;
         let manifest = self.find(backup)?;
-        self.present(&manifest)?;
+        let done = self.restore_found(&manifest, into, options, now, progress);
+        if let Err(error) = &done {
+            // Where that cannot be written down, the next test finds it.
+            drop(self.note_bad(error, &manifest.name, now));
+        }
+        done
+    }
+
+    fn restore_found(
+        &self,
+        manifest: &BackupManifest,
+        into: &Path,
+        options: RestoreOptions,
+        now: Timestamp,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RestoreReport, BackupError> {
+        self.present(manifest)?;
         let fresh = is_fresh(into)?;
         if !fresh && !options.force {
             return Err(BackupError::NotEmpty { path: into.to_owned() });
@@ -87,16 +103,16 @@ impl BackupRepository {
             extras: Vec::new(),
             safety_copy: None,
         };
-        let known = self.known(&manifest)?;
+        let known = self.known(manifest)?;
         let (building, done) = if fresh {
             let building = beside(into)?;
             make_ready(&building)?;
-            (building.clone(), self.restore_fresh(&manifest, &building, known, now, &mut report, progress))
+            (building.clone(), self.restore_fresh(manifest, &building, known, now, &mut report, progress))
         } else {
             let swap = Swap::begin(into)?;
             let building = into.join(RESTORING);
             make_ready(&building)?;
-            (building, self.restore_over(&manifest, swap, known, now, &mut report, progress))
+            (building, self.restore_over(manifest, swap, known, now, &mut report, progress))
         };
         // A process that is killed cannot tidy up, and neither does a test's cut.
         if done.as_ref().is_err_and(|error| !matches!(error, BackupError::Maintenance(_))) {

@@ -194,7 +194,7 @@ impl BackupRepository {
     }
 
     /// Notes a content that is not what it was, or cannot be read: all backups that name it are concerned.
-    fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) -> Result<(), BackupError> {
+    pub(crate) fn note_bad(&self, error: &BackupError, by: &str, now: Timestamp) -> Result<(), BackupError> {
         let (path, detail) = match error {
             BackupError::Damaged { path, detail } => (path, detail.clone()),
             BackupError::Missing { path } => (path, "it is missing".to_owned()),
@@ -266,7 +266,7 @@ impl BackupRepository {
             let at = known.as_ref().map(|bad| bad.at).or_else(|| own.as_ref().map(|test| test.at));
             let detail = match known {
                 Some(bad) if bad.by == *name => bad.detail.clone(),
-                Some(bad) => format!("{}, as a test of {} found", bad.detail, bad.by),
+                Some(bad) => format!("{}, as was found when {} was read", bad.detail, bad.by),
                 None => "it was found bad, and how cannot be read".to_owned(),
             };
             Some(BackupTest {

@@ -83,7 +83,8 @@ fn a_damaged_file_of_the_backups_is_written_anew_as_the_failed_test_says() {
     }
     let made = place.run("backup create");
     assert_eq!(made.code, 0, "{made:?}");
-    let told = format!("1 damaged file of earlier backups was written anew from the store: {file}");
+    let told =
+        format!("1 damaged or missing file of earlier backups was written anew from the store: {file}");
     assert!(made.stderr.contains(&told), "{}", made.stderr);
     place.done("backup verify 1");
     place.done("backup verify 2");

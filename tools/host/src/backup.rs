@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barkeeper::{
-    BackupError, BackupOptions, BackupReport, BackupRepository, PruneReport, RestoreOptions, RestoreReport,
-    Retention, TestOutcome, TestedBackup,
+    BackupError, BackupOptions, BackupReport, BackupRepository, PruneOptions, PruneReport, RestoreOptions,
+    RestoreReport, Retention, TestOutcome, TestedBackup,
 };
 use barkeeper_records::Clock as _;
 use barkeeper_sync::Mode;
@@ -203,7 +203,7 @@ pub fn scheduled_backup(
     let pruned = if tested.as_ref().is_some_and(failed) {
         None
     } else {
-        Some(repository.prune(&settings.retention(None, None), SystemClock.now(), false))
+        Some(repository.prune(&settings.retention(None, None), SystemClock.now(), PruneOptions::default()))
     };
     Ok(ScheduledBackup { created, tested, pruned })
 }

@@ -196,12 +196,16 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
         ))
     } else if info.damaged > 0 {
         let detail = format!("{told}; the manifests of {} cannot be read", info.damaged);
-        Check::failed(NAME, detail).hint(format!("barkeeper backup list{with_store}"))
+        Check::failed(NAME, detail).hint(format!(
+            "barkeeper backup list{with_store} names them, barkeeper backup prune{with_store} --damaged removes them"
+        ))
     } else if days > OLD_DAYS {
         Check::warning(NAME, format!("{told}, {days} days ago")).hint(create)
     } else if let Some(good) = &info.last_verified {
         let at = good.tested.as_ref().and_then(|test| test.verified_at).map(second).unwrap_or_default();
         Check::ok(NAME, format!("{told}; {} was restored for a test at {at}", good.name))
+    } else if newest.test_lost {
+        Check::warning(NAME, format!("{told}, of whose test nothing can be read any more")).hint(verify)
     } else {
         Check::warning(NAME, format!("{told}; none was ever restored for a test")).hint(verify)
     };

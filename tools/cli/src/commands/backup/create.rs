@@ -58,7 +58,7 @@ impl Create {
         let from = self.to.as_ref().map_or_else(String::new, |to| format!(" --from {}", shown(to)));
         if !report.mended.is_empty() {
             let (files, were) = (
-                counted(report.mended.len(), "damaged file"),
+                counted(report.mended.len(), "damaged or missing file"),
                 if report.mended.len() == 1 { "was" } else { "were" },
             );
             context.warn(format_args!(

@@ -77,7 +77,7 @@ fn print_one(one: &BackupInfo, zone: &'static str, context: &Context, out: Out<'
         ("files", Cell::Count(one.files)),
         ("bytes", Cell::Count(one.bytes)),
         ("own_bytes", Cell::Count(one.own_bytes)),
-        ("tested", tested(test)),
+        ("tested", tested(one)),
         ("tested_at", Cell::maybe(test, |test| time(test.at, zone))),
         ("verified_at", Cell::maybe(test.and_then(|test| test.verified_at), |at| time(at, zone))),
     ];

@@ -37,7 +37,7 @@ impl List {
                 Cell::Count(one.files),
                 Cell::Count(one.bytes),
                 Cell::Count(one.own_bytes),
-                tested(one.tested.as_ref()),
+                tested(one),
                 Cell::maybe(one.tested.as_ref(), |test| time(test.at, zone)),
             ]);
         }

@@ -9,7 +9,7 @@ mod verify;
 
 use std::path::PathBuf;
 
-use barkeeper::{BackupRepository, BackupTest, OpenError, Store, TestOutcome};
+use barkeeper::{BackupInfo, BackupRepository, OpenError, Store, TestOutcome};
 use barkeeper_host::Config;
 use barkeeper_records::Timestamp;
 use clap::{Args, Subcommand};
@@ -86,8 +86,12 @@ fn time(at: Timestamp, zone: &'static str) -> Cell {
 }
 
 /// The last test of a backup in a word.
-fn tested(test: Option<&BackupTest>) -> Cell {
-    Cell::maybe(test, |test| Cell::text(outcome(&test.outcome)))
+fn tested(one: &BackupInfo) -> Cell {
+    match &one.tested {
+        Some(test) => Cell::text(outcome(&test.outcome)),
+        None if one.test_lost => Cell::text("unreadable"),
+        None => Cell::None,
+    }
 }
 
 const fn outcome(outcome: &TestOutcome) -> &'static str {

@@ -1,5 +1,6 @@
 //! `barkeeper backup prune`: removes old backups.
 
+use barkeeper::PruneOptions;
 use barkeeper_host::SystemClock;
 use barkeeper_records::Clock as _;
 use clap::Args;
@@ -29,6 +30,10 @@ pub(crate) struct Prune {
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
+    /// Remove also those whose manifest is damaged, unless there is no other: no restore can use them, and no file is
+    /// removed as long as one is there
+    #[arg(long)]
+    damaged: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -38,13 +43,16 @@ impl Prune {
     pub(crate) fn run(&self, context: &Context, out: Out<'_>) -> anyhow::Result<Exit> {
         let (repository, config) = self.from.open(context)?;
         let rules = config.backup.retention(self.keep_days, self.keep_last);
-        let mut report = repository.prune(&rules, SystemClock.now(), true)?;
+        let prune = |dry_run| {
+            repository.prune(&rules, SystemClock.now(), PruneOptions { dry_run, damaged: self.damaged })
+        };
+        let mut report = prune(true)?;
         if !self.dry_run && (report.removed > 0 || report.files > 0) {
             let question = format!("{} would be removed.", counted(report.removed, "backup"));
             if report.removed > 0 && !agree(&question, self.yes)? {
                 return Ok(Exit::Findings);
             }
-            report = repository.prune(&rules, SystemClock.now(), false)?;
+            report = prune(false)?;
         }
         if context.format == Format::Json {
             output::json(out, &report)?;
@@ -62,9 +70,10 @@ impl Prune {
             counted(report.files, "file"),
             report.bytes
         ));
+        let hint = if self.damaged { "" } else { "; --damaged removes what is damaged" };
         for name in &report.unreadable {
             context.warn(format_args!(
-                "the manifest of {name} cannot be read: no file is removed as long as it lies there"
+                "the manifest of {name} cannot be read: no file is removed as long as it lies there{hint}"
             ));
         }
         Ok(Exit::Done)
