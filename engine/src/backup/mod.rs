@@ -8,6 +8,7 @@ mod error;
 mod former;
 mod incarnation;
 mod list;
+mod lock;
 mod manifest;
 mod peek;
 mod plan;

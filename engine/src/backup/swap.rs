@@ -4,21 +4,20 @@
 //! Segments are never changed and their names are never given twice, so those of both stores may lie side
 //! by side: until the rename the former store has all of its files and some that it does not name.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, is_held, while_held, while_held_in};
+use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PageSums, is_held, while_held, while_held_in};
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, standing};
+use crate::backup::lock::{Locked, in_use};
 use crate::backup::manifest::stamp;
 use crate::backup::repository::copy_hashed;
 use crate::backup::restore::{MARKER, files_below, make_parent, sync_folders};
-use crate::error::OpenError;
-use crate::folder::{self, BARS, DATABASE, Named, STAGING, SUMS};
+use crate::folder::{self, BARS, DATABASE, STAGING, SUMS};
 use crate::sums;
 
 /// Where the new store is built, inside the folder.
@@ -52,10 +51,16 @@ impl SafetyCopy {
         Ok(found)
     }
 
+    /// Whether a state is none: a restore that was cut off has kept it, and the store that it is of goes on.
+    pub(crate) fn is_present(dir: &Path, state: &Path) -> bool {
+        folder::is_one_file(&dir.join(DATABASE), &state.join(DATABASE))
+    }
+
     /// One that has a database: the newest one by its number, or the one that is named: `before-restore-0001`, its
     /// whole name, or its number.
     pub(crate) fn undoable(dir: &Path, name: Option<&str>) -> Result<PathBuf, BackupError> {
         let mut all = Self::all(dir)?;
+        all.retain(|(_, state)| !Self::is_present(dir, state));
         let found = match name {
             None => all.pop().ok_or_else(|| BackupError::NothingToUndo { path: dir.to_owned() })?,
             Some(name) => {
@@ -95,25 +100,6 @@ pub(crate) fn remove_built(building: &Path) -> io::Result<()> {
     fs::remove_dir_all(building)
 }
 
-/// Locks the database of a folder, as every process does that opens it; `None` where there is none.
-fn lock(dir: &Path) -> Result<Option<Arc<File>>, BackupError> {
-    let path = dir.join(DATABASE);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
-    let named = Named::of(&file, &path).map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) if named.holds() => Ok(Some(Arc::new(file))),
-        Ok(()) | Err(TryLockError::WouldBlock) => Err(in_use(dir)),
-        Err(TryLockError::Error(source)) => Err(BackupError::Io { path, source }),
-    }
-}
-
-fn in_use(dir: &Path) -> BackupError {
-    OpenError::InUse { path: dir.to_owned(), owner: folder::read_owner(dir) }.into()
-}
-
 /// The header and the length of a database; `None` where they cannot be read.
 fn header_of(mut database: &File) -> Option<(DatabaseHeader, u64)> {
     let mut header = vec![0; HEADER_BYTES];
@@ -125,8 +111,12 @@ fn header_of(mut database: &File) -> Option<(DatabaseHeader, u64)> {
 /// one was cut off: they are kept aside with the database.
 fn settle_sums(dir: &Path, database: &File) {
     let place = dir.join(SUMS);
+    // Those of a newer database refuse this one.
+    let serve = |known: &PageSums, header: DatabaseHeader, len| {
+        sums::fit(known, header, len) || known.transaction > header.transaction
+    };
     if let Some((header, len)) = header_of(database)
-        && !sums::read(&place).is_some_and(|known| sums::fit(&known, header, len))
+        && !sums::read(&place).is_some_and(|known| serve(&known, header, len))
         && let Some(known) = sums::find(dir, header, len)
     {
         // Where that cannot be, an open still finds them.
@@ -147,21 +137,21 @@ fn remove_sums(dir: &Path) -> Result<(), BackupError> {
 pub(crate) struct Swap {
     dir: PathBuf,
     /// The former database, locked; `None` where there is none.
-    lock: Option<Arc<File>>,
+    lock: Option<Locked>,
 }
 
 impl Swap {
     pub(crate) fn begin(dir: &Path) -> Result<Self, BackupError> {
-        let lock = lock(dir)?;
-        if let Some(file) = &lock {
-            settle_sums(dir, file);
+        let lock = Locked::take(dir)?;
+        if let Some(locked) = &lock {
+            settle_sums(dir, locked.file());
         }
         Ok(Self { dir: dir.to_owned(), lock })
     }
 
     /// Where the former store stands; `None` where there is none, or none that can be read.
     pub(crate) fn former(&self) -> Option<Known> {
-        standing(self.lock.clone()?)
+        standing(self.lock.as_ref()?.file().clone())
     }
 
     /// Puts what was built in place of what is there. Answers where that is kept from now on.
@@ -175,7 +165,7 @@ impl Swap {
         let kept = !files.is_empty();
         if kept {
             let before = building.join(BEFORE);
-            self.set_aside(&files, &before)?;
+            self.set_aside(&files, &before, &|file, place| fs::hard_link(file, place))?;
             step("the former state is gathered")?;
             folder::rename_durably(&before, aside).map_err(at(aside))?;
             step("the former state is kept")?;
@@ -190,14 +180,17 @@ impl Swap {
         }
         // Those that are kept aside serve until the other database is there.
         remove_sums(&self.dir)?;
-        step("the sums are gone")?;
         let sums = self.dir.join(SUMS);
         self.exchange(&building.join(DATABASE), step)?;
         step("the store is in its place")?;
         let known = building.join(SUMS);
         if known.is_file() {
             // A state that comes back: without its sums, damage of one page would be damage of all of it.
-            folder::rename_durably(&known, &sums).map_err(at(&sums))?;
+            match folder::rename_durably(&known, &sums) {
+                // Whoever has opened the store in between has found them, and taken away what was built.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(at(&sums))?,
+            }
             step("the sums are in their place")?;
         }
         // What cannot be removed now is removed by the next open.
@@ -211,26 +204,34 @@ impl Swap {
         from: &Path,
         step: &dyn Fn(&'static str) -> Result<(), BackupError>,
     ) -> Result<(), BackupError> {
-        let place = self.dir.join(DATABASE);
-        let Some(held) = self.lock.filter(|_| cfg!(windows)) else {
-            return folder::rename_durably(from, &place).map_err(at(&place));
-        };
-        match fs::rename(from, &place) {
-            Err(error) if is_held(&error) => {}
-            done => return done.map_err(at(&place)),
+        let Self { dir, lock: mut held } = self;
+        let place = dir.join(DATABASE);
+        step("the sums are gone")?;
+        if !cfg!(windows) {
+            let done = folder::rename_durably(from, &place).map_err(at(&place));
+            drop(held);
+            return done;
         }
-        // This disk renames over no file that is open. Whoever opens the store from now on keeps it.
-        let before = header_of(&held);
-        drop(held);
-        step("the lock is free")?;
+        let header = |held: &Option<Locked>| header_of(held.as_ref()?.file());
+        let before = header(&held);
         let holds = |error: &BackupError| matches!(error, BackupError::Io { source, .. } if is_held(source));
         while_held_in(&place, holds, || {
-            let held = lock(&self.dir)?;
-            if held.as_deref().and_then(header_of) != before {
-                return Err(in_use(&self.dir));
+            let now = match held.take() {
+                Some(first) => Some(first),
+                None => Locked::take(&dir)?,
+            };
+            // Whoever has opened the store since the last try keeps it.
+            if header(&now) != before {
+                return Err(in_use(&dir));
             }
-            drop(held);
-            remove_sums(&self.dir)?;
+            remove_sums(&dir)?;
+            match fs::rename(from, &place) {
+                Err(error) if is_held(&error) => {}
+                done => return done.map_err(at(&place)),
+            }
+            // A disk that renames over no file that is open.
+            drop(now);
+            step("the lock is free")?;
             fs::rename(from, &place).map_err(at(&place))
         })
     }
@@ -249,14 +250,54 @@ impl Swap {
     }
 
     /// Gathers files: links where the system has them, which cost no space.
-    fn set_aside(&self, files: &[PathBuf], to: &Path) -> Result<(), BackupError> {
+    fn set_aside(
+        &self,
+        files: &[PathBuf],
+        to: &Path,
+        link: &dyn Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), BackupError> {
         for file in files {
-            let place = to.join(file.strip_prefix(&self.dir).unwrap_or(file));
+            let relative = file.strip_prefix(&self.dir).unwrap_or(file);
+            let place = to.join(relative);
             make_parent(&place)?;
-            if fs::hard_link(file, &place).is_err() {
-                copy_hashed(file, &place, &mut |_| {})?;
+            if link(file, &place).is_ok() {
+                continue;
+            }
+            match self.lock.as_ref().filter(|_| relative == Path::new(DATABASE)) {
+                // Windows lets nobody read what is locked but who has locked it.
+                Some(locked) => copy_open(locked.file(), &place).map_err(at(&place))?,
+                None => drop(copy_hashed(file, &place, &mut |_| {})?),
             }
         }
         sync_folders(to)
+    }
+}
+
+/// Copies a file that is open, and forces the copy to the disk.
+fn copy_open(mut from: &File, to: &Path) -> io::Result<()> {
+    let mut copy = File::create_new(to)?;
+    from.seek(SeekFrom::Start(0))?;
+    io::copy(&mut from, &mut copy)?;
+    copy.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_links_keeps_a_copy_of_the_locked_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..100_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        fs::write(dir.path().join(DATABASE), &content).unwrap();
+        fs::write(dir.path().join(SUMS), "sums").unwrap();
+        let swap = Swap::begin(dir.path()).unwrap();
+        let before = dir.path().join(BEFORE);
+        let none = |_: &Path, _: &Path| Err(io::ErrorKind::Unsupported.into());
+        swap.set_aside(&swap.present().unwrap(), &before, &none).unwrap();
+        assert_eq!(fs::read(before.join(DATABASE)).unwrap(), content);
+        assert_eq!(fs::read_to_string(before.join(SUMS)).unwrap(), "sums");
+        // Nobody else can open it meanwhile.
+        assert!(matches!(Swap::begin(dir.path()), Err(BackupError::Open(_))));
     }
 }
