@@ -322,8 +322,13 @@ impl Creation<'_> {
     /// What the repository has of a content. Damage is noted for all backups that name it.
     fn found(&self, file: &BackupFile) -> Found {
         let found = self.look_for(file);
-        if let (Found::Damaged(detail), Some(by)) = (&found, self.earlier.get(&file.object())) {
-            let bad = Bad { by: by.clone(), at: self.now, detail: detail.clone() };
+        let wrong = match &found {
+            Found::Whole => None,
+            Found::Damaged(detail) => Some(detail.clone()),
+            Found::Nothing => Some("it is missing".to_owned()),
+        };
+        if let (Some(detail), Some(by)) = (wrong, self.earlier.get(&file.object())) {
+            let bad = Bad { by: by.clone(), at: self.now, detail };
             // Where that cannot be written down, the next test finds it.
             drop(self.repository.mark_bad(&file.object(), &bad));
         }

@@ -106,6 +106,18 @@ struct Seal {
     blake3: String,
 }
 
+impl Seal {
+    /// The first line, and what is behind it.
+    fn before(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let at = bytes.iter().position(|byte| *byte == b'\n')?;
+        Some((serde_json::from_slice(bytes.get(..at)?).ok()?, bytes.get(at + 1..)?))
+    }
+
+    fn fits(&self, body: &[u8]) -> bool {
+        blake3::hash(body).to_hex().as_str() == self.blake3
+    }
+}
+
 impl BackupManifest {
     /// Length of all its files.
     pub fn bytes(&self) -> u64 {
@@ -121,6 +133,11 @@ impl BackupManifest {
         format!("{seal}\n{body}").into_bytes()
     }
 
+    /// Whether the checksum fits, whatever it is the checksum of: a manifest of a newer program, or of another name.
+    pub(crate) fn is_as_written(bytes: &[u8]) -> bool {
+        Seal::before(bytes).is_some_and(|(seal, body)| seal.barkeeper_backup > FORMAT || seal.fits(body))
+    }
+
     /// Reads the content of the file at `path`, which must have the backup's name.
     ///
     /// # Errors
@@ -128,11 +145,7 @@ impl BackupManifest {
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, BackupError> {
         let damaged =
             |detail: &str| BackupError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
-        let split = bytes.iter().position(|byte| *byte == b'\n');
-        let (seal, body) =
-            split.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?))).unwrap_or_default();
-        let seal: Seal =
-            serde_json::from_slice(seal).map_err(|_| damaged("its first line is no checksum"))?;
+        let (seal, body) = Seal::before(bytes).ok_or_else(|| damaged("its first line is no checksum"))?;
         if seal.barkeeper_backup > FORMAT {
             return Err(BackupError::Newer {
                 path: path.to_owned(),
@@ -143,7 +156,7 @@ impl BackupManifest {
         if seal.barkeeper_backup != FORMAT {
             return Err(damaged("its first line names a form that was never written"));
         }
-        if blake3::hash(body).to_hex().as_str() != seal.blake3 {
+        if !seal.fits(body) {
             return Err(damaged("the checksum does not fit"));
         }
         let manifest: Self = serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;

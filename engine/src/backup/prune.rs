@@ -7,8 +7,9 @@ use std::io;
 use barkeeper_records::Timestamp;
 use serde::Serialize;
 
+use crate::backup::bad::bad_in;
 use crate::backup::error::{BackupError, at};
-use crate::backup::manifest::BackupFile;
+use crate::backup::manifest::{BackupFile, BackupManifest};
 use crate::backup::repository::{BackupRepository, FILES, MANIFESTS, TESTS};
 use crate::folder;
 
@@ -43,8 +44,8 @@ pub struct PruneOptions {
     /// Changes nothing, and only says what would be removed.
     pub dry_run: bool,
     /// Removes backups whose manifest is damaged as well, however young: no restore can use them, and as long as one
-    /// is there no content is removed. Kept are all of them where there is no other backup, and those that cannot be
-    /// read for other reasons: a disk that fails, a newer program's format.
+    /// is there no content is removed. Kept are all of them where no other backup is known to be whole, and those
+    /// that cannot be read for other reasons: a disk that fails, a newer program's format, another name.
     pub damaged: bool,
 }
 
@@ -145,13 +146,19 @@ impl BackupRepository {
         self.must_exist()?;
         let _lock = if dry_run { self.lock_shared()? } else { Some(self.lock_alone()?) };
         let manifests = self.manifests()?;
-        let may_go = options.damaged && manifests.iter().any(|(_, read)| read.is_ok());
-        let goes = |read: &Result<_, BackupError>| may_go && matches!(read, Err(BackupError::Damaged { .. }));
+        let bad = self.bad_contents()?;
+        let is_whole = |one: &BackupManifest| bad_in(one, &bad).is_none() && self.present(one).is_ok();
+        let may_go = options.damaged && manifests.iter().any(|(_, read)| read.as_ref().is_ok_and(is_whole));
+        let broken: HashSet<&str> = manifests
+            .iter()
+            .filter(|(name, read)| may_go && read.is_err() && self.is_broken(name))
+            .map(|(name, _)| name.as_str())
+            .collect();
         // One that is no backup any more must not take the place of the newest, or of one of the last.
         let seen: Vec<Seen> = manifests
             .iter()
             .zip(self.tests_of(&manifests)?)
-            .filter(|((_, read), _)| !goes(read))
+            .filter(|((name, _), _)| !broken.contains(name.as_str()))
             .map(|((name, read), test)| Seen {
                 at: read.as_ref().ok().map(|manifest| manifest.at),
                 verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
@@ -163,7 +170,7 @@ impl BackupRepository {
         let mut reasons = kept(&seen, rules, now).into_iter();
         for (name, read) in &manifests {
             let name = name.clone();
-            let (why, gone) = if goes(read) {
+            let (why, gone) = if broken.contains(name.as_str()) {
                 (None, "its manifest is damaged")
             } else {
                 (reasons.next().flatten(), "no rule keeps it")
@@ -199,6 +206,12 @@ impl BackupRepository {
         } else {
             None
         }
+    }
+
+    /// Whether a manifest's bytes are not those that were written, read once more.
+    fn is_broken(&self, name: &str) -> bool {
+        let bytes = fs::read(self.path(MANIFESTS, &format!("{name}.json")));
+        bytes.is_ok_and(|bytes| !BackupManifest::is_as_written(&bytes))
     }
 
     fn remove_manifest(&self, name: &str) -> Result<(), BackupError> {

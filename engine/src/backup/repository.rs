@@ -329,7 +329,7 @@ pub(crate) fn hashed(path: &Path) -> Result<(u64, String), BackupError> {
 
 /// Opens a file that must be there.
 fn open(path: &Path) -> Result<File, BackupError> {
-    File::open(path).map_err(|source| match source.kind() {
+    while_held(path, || File::open(path)).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => BackupError::Missing { path: path.to_owned() },
         _ => BackupError::Io { path: path.to_owned(), source },
     })

@@ -291,6 +291,10 @@ impl BackupRepository {
                 progress(done, total);
             })?;
             same(&from, file, &found)?;
+            if self.is_bad(&file.object()) {
+                // Where that cannot be written down, it still counts as bad.
+                drop(self.clear_bad(&file.object()));
+            }
             report.files += 1;
             report.bytes += file.bytes;
             if file.kind == FileKind::Extra {

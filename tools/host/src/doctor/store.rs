@@ -191,13 +191,13 @@ pub(super) fn backups(settings: &DoctorSettings, config: &Config) -> Backups {
     let told = format!("{}, the newest {}{of}", counted(info.backups, "backup"), newest.name);
     let outcome = newest.tested.as_ref().map(|test| &test.outcome);
     let check = if let Some(TestOutcome::Failed { file, detail }) = outcome {
-        Check::failed(NAME, format!("{told}, which a test found bad: {file}: {detail}")).hint(format!(
+        Check::failed(NAME, format!("{told}, which was found bad: {file}: {detail}")).hint(format!(
             "barkeeper backup create{with_store} makes a new one and mends what the store still has"
         ))
     } else if info.damaged > 0 {
         let detail = format!("{told}; the manifests of {} cannot be read", info.damaged);
         Check::failed(NAME, detail).hint(format!(
-            "barkeeper backup list{with_store} names them, barkeeper backup prune{with_store} --damaged removes them"
+            "barkeeper backup list{with_store} names them, barkeeper backup prune{with_store} --damaged removes what is damaged"
         ))
     } else if days > OLD_DAYS {
         Check::warning(NAME, format!("{told}, {days} days ago")).hint(create)
