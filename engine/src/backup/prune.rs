@@ -7,10 +7,10 @@ use std::io;
 use barkeeper_records::Timestamp;
 use serde::Serialize;
 
-use crate::backup::bad::bad_in;
 use crate::backup::error::{BackupError, at};
 use crate::backup::manifest::{BackupFile, BackupManifest};
-use crate::backup::repository::{BackupRepository, FILES, MANIFESTS, TESTS};
+use crate::backup::repository::{BackupRepository, FILES, Listed, MANIFESTS, TESTS};
+use crate::backup::test::{BackupTest, Outcome};
 use crate::folder;
 
 /// Days that backups are kept where nothing is said.
@@ -20,9 +20,9 @@ const DEFAULT_DAYS: u32 = 30;
 const LONGEST_GAP: i64 = 7 * DAY;
 const DAY: i64 = 86_400_000_000_000;
 
-/// Which backups are kept. The newest one, the last one that was tested and found good, those whose manifest
-/// or test cannot be read, and those that were found good before a content of theirs was found damaged are always
-/// kept.
+/// Which backups are kept. The newest one, the newest one that is not known to be bad, the last one that was tested
+/// and found good, those whose manifest or test cannot be read, and those that were found good before a content of
+/// theirs was found damaged are always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Those that are not older than so many days; `None` for no rule about age.
@@ -44,8 +44,9 @@ pub struct PruneOptions {
     /// Changes nothing, and only says what would be removed.
     pub dry_run: bool,
     /// Removes backups whose manifest is damaged as well, however young: no restore can use them, and as long as one
-    /// is there no content is removed. Kept are all of them where no other backup is known to be whole, and those
-    /// that cannot be read for other reasons: a disk that fails, a newer program's format, another name.
+    /// is there no content is removed. Kept are all of them where no other backup that stays is whole, as far as is
+    /// known, and those that cannot be read for other reasons: a disk that fails, a newer program's format, another
+    /// name.
     pub damaged: bool,
 }
 
@@ -77,11 +78,13 @@ pub struct PruneReport {
 }
 
 /// What the rules look at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Seen {
     /// When it was made; `None` where that cannot be read.
     at: Option<Timestamp>,
     verified: bool,
+    /// Whether it is known to be bad.
+    bad: bool,
     /// Why nobody knows whether it is good.
     doubt: Option<&'static str>,
 }
@@ -105,6 +108,7 @@ fn ages(all: &[Seen], now: Timestamp) -> Vec<i64> {
 /// Why each backup is kept; `None` for those that go. They stand oldest first.
 fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static str>> {
     let last_verified = all.iter().rposition(|seen| seen.verified);
+    let last_sound = all.iter().rposition(|seen| seen.at.is_some() && !seen.bad);
     let ages = ages(all, now);
     let reason = |(place, seen): (usize, &Seen)| {
         let age = ages.get(place).copied().unwrap_or_default();
@@ -113,6 +117,8 @@ fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static 
             Some("it is the newest")
         } else if Some(place) == last_verified {
             Some("it is the last one that was found good")
+        } else if Some(place) == last_sound {
+            Some("it is the newest that is not known to be bad")
         } else if seen.doubt.is_some() {
             seen.doubt
         } else if seen.at.is_none() {
@@ -126,6 +132,28 @@ fn kept(all: &[Seen], rules: &Retention, now: Timestamp) -> Vec<Option<&'static 
         }
     };
     all.iter().enumerate().map(reason).collect()
+}
+
+/// Why each backup is kept, where those whose manifest is broken may go; and whether they do. They stay where no other
+/// that is kept is whole, as far as is known.
+fn reasons(
+    all: &[Seen],
+    broken: Vec<bool>,
+    rules: &Retention,
+    now: Timestamp,
+) -> (Vec<Option<&'static str>>, Vec<bool>) {
+    // One that is no backup any more must not take the place of the newest, or of one of the last.
+    let others: Vec<Seen> =
+        all.iter().zip(&broken).filter(|(_, broken)| !**broken).map(|(seen, _)| seen.clone()).collect();
+    let why = kept(&others, rules, now);
+    let is_whole = |(seen, why): (&Seen, &Option<_>)| why.is_some() && seen.at.is_some() && !seen.bad;
+    if others.iter().zip(&why).any(is_whole) {
+        let mut why = why.into_iter();
+        let why = broken.iter().map(|broken| if *broken { None } else { why.next().flatten() }).collect();
+        (why, broken)
+    } else {
+        (kept(all, rules, now), vec![false; broken.len()])
+    }
 }
 
 impl BackupRepository {
@@ -146,35 +174,22 @@ impl BackupRepository {
         self.must_exist()?;
         let _lock = if dry_run { self.lock_shared()? } else { Some(self.lock_alone()?) };
         let manifests = self.manifests()?;
-        let bad = self.bad_contents()?;
-        let is_whole = |one: &BackupManifest| bad_in(one, &bad).is_none() && self.present(one).is_ok();
-        let may_go = options.damaged && manifests.iter().any(|(_, read)| read.as_ref().is_ok_and(is_whole));
-        let broken: HashSet<&str> = manifests
-            .iter()
-            .filter(|(name, read)| may_go && read.is_err() && self.is_broken(name))
-            .map(|(name, _)| name.as_str())
-            .collect();
-        // One that is no backup any more must not take the place of the newest, or of one of the last.
-        let seen: Vec<Seen> = manifests
-            .iter()
-            .zip(self.tests_of(&manifests)?)
-            .filter(|((name, _), _)| !broken.contains(name.as_str()))
-            .map(|((name, read), test)| Seen {
-                at: read.as_ref().ok().map(|manifest| manifest.at),
-                verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
-                doubt: self.doubt_of(name, test.is_some_and(|test| test.verified_at.is_none())),
-            })
-            .collect();
+        let look = |((name, read), test): (&Listed, Option<BackupTest>)| Seen {
+            at: read.as_ref().ok().map(|manifest| manifest.at),
+            verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
+            bad: test.as_ref().is_some_and(|test| matches!(test.outcome, Outcome::Failed { .. }))
+                || read.as_ref().is_ok_and(|manifest| self.present(manifest).is_err()),
+            doubt: self.doubt_of(name, test.is_some_and(|test| test.verified_at.is_none())),
+        };
+        let seen: Vec<Seen> = manifests.iter().zip(self.tests_of(&manifests)?).map(look).collect();
+        let broken = |(name, read): &Listed| options.damaged && read.is_err() && self.is_broken(name);
+        let broken: Vec<bool> = manifests.iter().map(broken).collect();
+        let (reasons, broken) = reasons(&seen, broken, rules, now);
         let mut report = PruneReport::default();
         let mut needed: HashSet<String> = HashSet::new();
-        let mut reasons = kept(&seen, rules, now).into_iter();
-        for (name, read) in &manifests {
+        for (((name, read), why), broken) in manifests.iter().zip(reasons).zip(broken) {
             let name = name.clone();
-            let (why, gone) = if broken.contains(name.as_str()) {
-                (None, "its manifest is damaged")
-            } else {
-                (reasons.next().flatten(), "no rule keeps it")
-            };
+            let gone = if broken { "its manifest is damaged" } else { "no rule keeps it" };
             report.backups.push(Pruned { name: name.clone(), kept: why.is_some(), why: why.unwrap_or(gone) });
             match (why, read) {
                 (Some(_), Ok(manifest)) => needed.extend(manifest.files.iter().map(BackupFile::object)),
@@ -269,7 +284,7 @@ mod tests {
     }
 
     fn seen(days: &[i64]) -> Vec<Seen> {
-        days.iter().map(|day| Seen { at: Some(at_day(*day)), verified: false, doubt: None }).collect()
+        days.iter().map(|day| Seen { at: Some(at_day(*day)), ..Seen::default() }).collect()
     }
 
     fn places(kept: &[Option<&str>]) -> Vec<usize> {
@@ -318,20 +333,50 @@ mod tests {
         assert_eq!(places(&kept(&all, &rules, at_day(200))), [0, 2]);
     }
 
+    #[test]
+    fn the_newest_that_is_not_known_to_be_bad_stays_beside_a_bad_newest_one() {
+        let mut all = seen(&[0, 40, 80]);
+        all[2].bad = true;
+        let rules = Retention { days: Some(1), last: 1 };
+        assert_eq!(places(&kept(&all, &rules, at_day(80))), [1, 2]);
+        // Nobody knows what is in one that cannot be read.
+        all[1].at = None;
+        assert_eq!(places(&kept(&all, &rules, at_day(80))), [0, 1, 2]);
+    }
+
+    #[test]
+    fn broken_ones_go_only_beside_a_whole_one_that_stays() {
+        let rules = Retention { days: Some(1), last: 1 };
+        let mut all = seen(&[0, 40, 80]);
+        all[2].at = None;
+        let broken = vec![false, false, true];
+        let (why, gone) = reasons(&all, broken.clone(), &rules, at_day(80));
+        assert_eq!((places(&why), &gone), (vec![1], &broken));
+        // The other one that is young is bad: an older one stays for it.
+        all[1].bad = true;
+        assert_eq!(places(&reasons(&all, broken.clone(), &rules, at_day(80)).0), [0, 1]);
+        all[0].bad = true;
+        let (why, gone) = reasons(&all, broken, &rules, at_day(80));
+        assert_eq!((places(&why).contains(&2), gone), (true, vec![false; 3]));
+    }
+
     proptest! {
         #[test]
         fn whatever_the_clocks_say_the_newest_and_the_last_good_one_stay(
-            times in prop::collection::vec((any::<i64>(), any::<bool>()), 1..60),
+            times in prop::collection::vec((any::<i64>(), any::<bool>(), any::<bool>()), 1..60),
             now in any::<i64>(),
             days in prop::option::of(0_u32..1_000),
             last in 0_u32..9,
         ) {
             let all: Vec<Seen> = times
                 .iter()
-                .map(|(at, verified)| Seen { at: Some(Timestamp::from_nanos(*at)), verified: *verified, doubt: None })
+                .map(|(at, verified, bad)| Seen { bad: *bad, at: Some(Timestamp::from_nanos(*at)), verified: *verified, ..Seen::default() })
                 .collect();
             let kept = kept(&all, &Retention { days, last }, Timestamp::from_nanos(now));
             prop_assert!(kept.last().unwrap().is_some());
+            if let Some(sound) = all.iter().rposition(|seen| !seen.bad) {
+                prop_assert!(kept[sound].is_some());
+            }
             if let Some(good) = all.iter().rposition(|seen| seen.verified) {
                 prop_assert!(kept[good].is_some());
             }
@@ -355,7 +400,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, at)| {
                     let at = if place >= jump_at { at.saturating_add(jump) } else { *at };
-                    Seen { at: Some(Timestamp::from_nanos(at)), verified: false, doubt: None }
+                    Seen { at: Some(Timestamp::from_nanos(at)), ..Seen::default() }
                 })
                 .collect();
             let now = Timestamp::from_nanos(if jump_at < 60 { time.saturating_add(jump) } else { time });
@@ -376,7 +421,7 @@ mod tests {
                 time += gap;
             }
             let all: Vec<Seen> =
-                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), verified: false, doubt: None }).collect();
+                times.iter().map(|at| Seen { at: Some(Timestamp::from_nanos(*at)), ..Seen::default() }).collect();
             let rules = Retention { days: Some(days), last: 0 };
             let kept = kept(&all, &rules, Timestamp::from_nanos(time));
             let young = |at: &i64| time - at <= i64::from(days) * DAY;

@@ -13,8 +13,8 @@ use crate::output::{self, Cell, Format, Rows};
 
 /// Remove old backups, and the contents that no backup needs any more
 ///
-/// Kept are those of the last 30 days, or what --keep-days and --keep-last say; always the newest one and the
-/// last one that was found good; and where a content was found damaged, those that were found good before. Ages
+/// Kept are those of the last 30 days, or what --keep-days and --keep-last say; always the newest one, the newest
+/// one that is not known to be bad, and the last one that was found good; and where a content was found damaged, those that were found good before. Ages
 /// follow the times that backups were made at, in which no gap counts for more than 7 days: a clock that jumps
 /// removes next to nothing.
 #[derive(Debug, Args)]
@@ -30,8 +30,8 @@ pub(crate) struct Prune {
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Remove also those whose manifest is damaged, unless there is no other: no restore can use them, and no file is
-    /// removed as long as one is there
+    /// Remove also those whose manifest is damaged, where another one is whole: no restore can use them, and no file
+    /// is removed as long as one is there
     #[arg(long)]
     damaged: bool,
     /// Do not ask
