@@ -56,15 +56,6 @@ impl Named {
     }
 }
 
-/// Whether two names lead to one file.
-pub(crate) fn is_one_file(one: &Path, other: &Path) -> bool {
-    #[cfg(unix)]
-    let ids = [one, other].map(|path| fs::metadata(path).map(|data| id_of(&data)));
-    #[cfg(not(unix))]
-    let ids = [one, other].map(same_file::Handle::from_path);
-    matches!(ids, [Ok(one), Ok(other)] if one == other)
-}
-
 #[cfg(unix)]
 fn id_of(data: &fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;

@@ -8,7 +8,7 @@ use std::path::Path;
 use barkeeper_records::Timestamp;
 use barkeeper_storage::{SegmentV1, StoredRow, is_held, is_held_folder};
 
-use crate::backup::{RESTORING, remove_built};
+use crate::backup::clear;
 use crate::error::{OpenError, ReadError};
 use crate::folder::{self, BARS, MARKET_TRADES, STAGING, TICKS, TRASH};
 use crate::manifest::id_of;
@@ -43,9 +43,9 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         }
     }
     let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };
-    // A restore that was cut off has changed nothing; whoever opens the store holds what it would lock. A link
+    // A restore that was cut off has changed nothing, or is done; whoever opens the store holds what it would lock. A link
     // to a file that is open may stay until that is closed: the next open or restore takes it away.
-    match remove_built(&dir.join(RESTORING)) {
+    match clear(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound && !is_held_folder(&error) => {
             return Err(io(error));
         }

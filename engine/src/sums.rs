@@ -5,8 +5,8 @@ use std::path::Path;
 
 use barkeeper_storage::{DatabaseHeader, PAGE_BYTES, PageSums, while_held};
 
-use crate::backup::SafetyCopy;
-use crate::folder::SUMS;
+use crate::backup::{RESTORING, SafetyCopy};
+use crate::folder::{self, SUMS};
 
 /// Reads a file of sums; `None` where there is none that can be read.
 pub(crate) fn read(file: &Path) -> Option<PageSums> {
@@ -19,14 +19,18 @@ pub(crate) fn fit(sums: &PageSums, header: DatabaseHeader, len: u64) -> bool {
 }
 
 /// The sums of a folder's database, whose lock the caller has. Where they are not in their place, a replacement of the
-/// database was cut off, and the state that it has kept aside or was to bring back has them: without them one damaged
-/// page would be damage of the whole database.
+/// database was cut off, and the state that it has kept aside or was to bring back has them; they get their place back.
+/// Without them one damaged page would be damage of the whole database.
 pub(crate) fn find(dir: &Path, header: DatabaseHeader, len: u64) -> Option<PageSums> {
     let place = dir.join(SUMS);
     let known = |file: &Path| read(file).filter(|sums| fit(sums, header, len));
     let aside = || {
-        let all = SafetyCopy::all(dir).unwrap_or_default();
-        all.iter().rev().find_map(|(_, state)| known(&state.join(SUMS)))
+        let folders = [dir.to_owned(), dir.join(RESTORING)];
+        let states = folders.iter().flat_map(|folder| SafetyCopy::all(folder).unwrap_or_default());
+        let sums = states.rev().find_map(|(_, state)| known(&state.join(SUMS)))?;
+        // Where that cannot be, they serve until the database is closed, and are written then.
+        drop(folder::replace(&place, &sums.to_bytes()));
+        Some(sums)
     };
     // An undo that comes to its end meanwhile puts them in their place before it removes the state.
     known(&place).or_else(aside).or_else(|| known(&place))

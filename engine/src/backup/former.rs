@@ -25,7 +25,7 @@ pub struct FormerState {
     pub bytes: u64,
     /// Length of those that the store does not have any more: what removing it gives back.
     pub own_bytes: u64,
-    /// Whether an undo can go back to it: it has a database, and that is not the one that the store has.
+    /// Whether it has a database, without which no undo goes back to it.
     pub undoable: bool,
 }
 
@@ -36,8 +36,7 @@ pub struct FormerState {
 pub fn former_states(dir: &Path) -> Result<Vec<FormerState>, BackupError> {
     let mut found = Vec::new();
     for (number, path) in SafetyCopy::all(dir)? {
-        let (name, undoable) =
-            (SafetyCopy::name(number), path.join(DATABASE).is_file() && !SafetyCopy::is_present(dir, &path));
+        let (name, undoable) = (SafetyCopy::name(number), path.join(DATABASE).is_file());
         let mut state = FormerState { name, bytes: 0, own_bytes: 0, undoable, path };
         for file in files_below(&state.path)? {
             let length = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());

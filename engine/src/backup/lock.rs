@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, StorageBackend};
@@ -40,10 +41,15 @@ impl Locked {
         let refused = |error| BackupError::from(open_error(dir, error));
         let backend = Arc::new(FileBackend::new(file).map_err(refused)?);
         let locked = Self { file: reader, backend };
-        match Database::builder().create_with_backend(LocksOnly(locked.backend.clone())) {
+        let taken = Arc::new(AtomicBool::new(false));
+        let only = LocksOnly { file: locked.backend.clone(), taken: taken.clone() };
+        match Database::builder().create_with_backend(only) {
             Err(DatabaseError::Storage(redb::StorageError::Io(error))) if is_end(&error) => {}
             Err(error) => return Err(refused(error)),
             Ok(_) => return Err(at(&path)(io::Error::other("a database of nothing was opened"))),
+        }
+        if !taken.load(Ordering::SeqCst) {
+            return Err(at(&path)(io::ErrorKind::Unsupported.into()));
         }
         if named.holds() { Ok(Some(locked)) } else { Err(in_use(dir)) }
     }
@@ -71,7 +77,11 @@ fn is_end(error: &io::Error) -> bool {
 
 /// Lets redb take the locks that it takes when it opens a database, and keeps it from everything that comes after.
 #[derive(Debug)]
-struct LocksOnly(Arc<FileBackend>);
+struct LocksOnly {
+    file: Arc<FileBackend>,
+    /// Whether there is a lock at all: redb goes on without where a disk knows none.
+    taken: Arc<AtomicBool>,
+}
 
 impl StorageBackend for LocksOnly {
     fn len(&self) -> io::Result<u64> {
@@ -100,27 +110,29 @@ impl StorageBackend for LocksOnly {
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_range(start, end)
+        let taken = self.file.try_lock_range(start, end);
+        self.taken.fetch_or(matches!(taken, Ok(true)), Ordering::SeqCst);
+        taken
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_shared_range(start, end)
+        self.file.try_lock_shared_range(start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.lock_range(start, end)
+        self.file.lock_range(start, end)
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.lock_shared_range(start, end)
+        self.file.lock_shared_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.unlock_range(start, end)
+        self.file.unlock_range(start, end)
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.query_lock_range(start, end)
+        self.file.query_lock_range(start, end)
     }
 }
 

@@ -31,4 +31,4 @@ pub use restore::{RestoreOptions, RestoreReport};
 pub use test::{BackupTest, Outcome as TestOutcome, TestedBackup};
 
 pub(crate) use incarnation::damage_of_note;
-pub(crate) use swap::{RESTORING, SafetyCopy, remove_built};
+pub(crate) use swap::{RESTORING, SafetyCopy, clear};

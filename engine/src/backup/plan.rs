@@ -228,10 +228,10 @@ impl BackupRepository {
         verify: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<UndoPlan, BackupError> {
-        let former = SafetyCopy::undoable(folder, former)?;
         let now = Held::look(folder, options.clone())?;
         // Where a restore builds, nobody else may be at work.
         let _alone = Swap::begin(folder)?;
+        let former = SafetyCopy::undoable(folder, former)?;
         let building = folder.join(RESTORING);
         let looked = build_former(&former, folder, &building).and_then(|()| {
             if let Some(error) = refused_format(&building.join(DATABASE)) {

@@ -13,7 +13,7 @@ use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted, refused_format};
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
-use crate::backup::swap::{RESTORING, SafetyCopy, Swap};
+use crate::backup::swap::{RESTORING, SafetyCopy, Swap, clear, discard};
 use crate::folder::{self, DATABASE, SUMS};
 
 /// A file that says of a folder that a restore is at work in it.
@@ -116,7 +116,7 @@ impl BackupRepository {
         };
         // A process that is killed cannot tidy up, and neither does a test's cut.
         if done.as_ref().is_err_and(|error| !matches!(error, BackupError::Maintenance(_))) {
-            drop(remove_folder(&building));
+            drop(if fresh { remove_folder(&building) } else { clear(into) });
         }
         done?;
         Ok(report)
@@ -197,8 +197,8 @@ impl BackupRepository {
         former: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<PathBuf>, BackupError> {
-        let former = SafetyCopy::undoable(folder, former)?;
         let swap = Swap::begin(folder)?;
+        let former = SafetyCopy::undoable(folder, former)?;
         let building = folder.join(RESTORING);
         make_ready(&building)?;
         for file in files_below(&former)? {
@@ -353,7 +353,7 @@ pub(crate) fn make_ready(dir: &Path) -> Result<(), BackupError> {
         if !dir.join(MARKER).is_file() {
             return Err(BackupError::NotEmpty { path: dir.to_owned() });
         }
-        remove_folder(dir).map_err(at(dir))?;
+        discard(dir).map_err(at(dir))?;
     }
     fs::create_dir_all(dir).map_err(at(dir))?;
     let marker = dir.join(MARKER);

@@ -9,7 +9,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{DatabaseHeader, HEADER_BYTES, PageSums, is_held, while_held, while_held_in};
+use barkeeper_storage::{
+    DatabaseHeader, HEADER_BYTES, PageSums, is_held, remove_folder, while_held, while_held_in,
+};
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, standing};
@@ -22,8 +24,7 @@ use crate::sums;
 
 /// Where the new store is built, inside the folder.
 pub(crate) const RESTORING: &str = "restoring";
-/// Where the former one is put together, inside `restoring/`.
-const BEFORE: &str = "before";
+/// How the names of former states begin. They are put together inside `restoring/`.
 const SAFETY_COPY: &str = "before-restore-";
 
 /// Folders of a store that are kept aside by the segments in them.
@@ -39,28 +40,13 @@ impl SafetyCopy {
     }
 
     pub(crate) fn all(dir: &Path) -> Result<Vec<(u64, PathBuf)>, BackupError> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(dir).map_err(at(dir))? {
-            let entry = entry.map_err(at(dir))?;
-            let name = entry.file_name();
-            let rest = name.to_str().and_then(|name| name.strip_prefix(SAFETY_COPY));
-            let number = rest.and_then(|rest| rest.split('-').next()?.parse().ok());
-            found.extend(number.map(|number| (number, entry.path())));
-        }
-        found.sort();
-        Ok(found)
-    }
-
-    /// Whether a state is none: a restore that was cut off has kept it, and the store that it is of goes on.
-    pub(crate) fn is_present(dir: &Path, state: &Path) -> bool {
-        folder::is_one_file(&dir.join(DATABASE), &state.join(DATABASE))
+        kept_in(dir).map_err(at(dir))
     }
 
     /// One that has a database: the newest one by its number, or the one that is named: `before-restore-0001`, its
     /// whole name, or its number.
     pub(crate) fn undoable(dir: &Path, name: Option<&str>) -> Result<PathBuf, BackupError> {
         let mut all = Self::all(dir)?;
-        all.retain(|(_, state)| !Self::is_present(dir, state));
         let found = match name {
             None => all.pop().ok_or_else(|| BackupError::NothingToUndo { path: dir.to_owned() })?,
             Some(name) => {
@@ -86,9 +72,12 @@ impl SafetyCopy {
     }
 }
 
-/// Takes away the folder in which a store was built. The marker goes last: without it no later restore would
-/// dare to remove the rest.
-pub(crate) fn remove_built(building: &Path) -> io::Result<()> {
+/// Takes away the folder in which a store was built. A state that was not replaced goes first, and the marker last:
+/// without it no later restore would dare to remove the rest.
+fn remove_built(building: &Path) -> io::Result<()> {
+    for (_, state) in kept_in(building)? {
+        fs::remove_dir_all(state)?;
+    }
     for entry in fs::read_dir(building)? {
         let entry = entry?;
         if entry.file_name() == MARKER {
@@ -98,6 +87,52 @@ pub(crate) fn remove_built(building: &Path) -> io::Result<()> {
         if is_dir { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
     }
     fs::remove_dir_all(building)
+}
+
+/// The former states in a folder, by their numbers.
+fn kept_in(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(SAFETY_COPY));
+        let number = rest.and_then(|rest| rest.split('-').next()?.parse().ok());
+        found.extend(number.map(|number| (number, entry.path())));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Moves the state that a replacement has replaced to its place, where that was cut off in between. Where the other
+/// database still lies where it was built, nothing was replaced, and what lies beside it is of the store that goes on.
+fn settle(dir: &Path) -> io::Result<()> {
+    let building = dir.join(RESTORING);
+    if building.join(DATABASE).try_exists()? || !building.try_exists()? {
+        return Ok(());
+    }
+    for (_, state) in kept_in(&building)? {
+        let place = dir.join(state.file_name().unwrap_or_default());
+        match folder::rename_durably(&state, &place) {
+            // Whoever has opened the store meanwhile was faster.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what a restore or an undo has left in a folder, and keeps what it has replaced.
+pub(crate) fn clear(dir: &Path) -> io::Result<()> {
+    settle(dir)?;
+    remove_built(&dir.join(RESTORING))
+}
+
+/// Takes away a folder in which a store was built that replaced none, with patience for who holds something in it.
+pub(crate) fn discard(building: &Path) -> io::Result<()> {
+    for (_, state) in kept_in(building)? {
+        remove_folder(&state)?;
+    }
+    remove_folder(building)
 }
 
 /// The header and the length of a database; `None` where they cannot be read.
@@ -117,10 +152,8 @@ fn settle_sums(dir: &Path, database: &File) {
     };
     if let Some((header, len)) = header_of(database)
         && !sums::read(&place).is_some_and(|known| serve(&known, header, len))
-        && let Some(known) = sums::find(dir, header, len)
     {
-        // Where that cannot be, an open still finds them.
-        drop(folder::replace(&place, &known.to_bytes()));
+        sums::find(dir, header, len);
     }
 }
 
@@ -143,6 +176,7 @@ pub(crate) struct Swap {
 impl Swap {
     pub(crate) fn begin(dir: &Path) -> Result<Self, BackupError> {
         let lock = Locked::take(dir)?;
+        settle(dir).map_err(at(dir))?;
         if let Some(locked) = &lock {
             settle_sums(dir, locked.file());
         }
@@ -162,15 +196,15 @@ impl Swap {
         step: &dyn Fn(&'static str) -> Result<(), BackupError>,
     ) -> Result<Option<PathBuf>, BackupError> {
         let files = self.present()?;
+        let built = files_below(building)?;
         let kept = !files.is_empty();
+        // As long as the new database lies beside it, it is no former state.
+        let before = building.join(aside.file_name().unwrap_or_default());
         if kept {
-            let before = building.join(BEFORE);
             self.set_aside(&files, &before, &|file, place| fs::hard_link(file, place))?;
             step("the former state is gathered")?;
-            folder::rename_durably(&before, aside).map_err(at(aside))?;
-            step("the former state is kept")?;
         }
-        for file in files_below(building)? {
+        for file in built {
             let relative = file.strip_prefix(building).unwrap_or(&file);
             if ![DATABASE, SUMS, MARKER].map(Path::new).contains(&relative) {
                 let place = self.dir.join(relative);
@@ -180,9 +214,14 @@ impl Swap {
         }
         // Those that are kept aside serve until the other database is there.
         remove_sums(&self.dir)?;
-        let sums = self.dir.join(SUMS);
+        let (dir, sums) = (self.dir.clone(), self.dir.join(SUMS));
         self.exchange(&building.join(DATABASE), step)?;
         step("the store is in its place")?;
+        if kept {
+            // What cannot be moved now is moved by the next open.
+            drop(settle(&dir));
+            step("the former state is kept")?;
+        }
         let known = building.join(SUMS);
         if known.is_file() {
             // A state that comes back: without its sums, damage of one page would be damage of all of it.
@@ -194,7 +233,7 @@ impl Swap {
             step("the sums are in their place")?;
         }
         // What cannot be removed now is removed by the next open.
-        drop(remove_built(building));
+        drop(clear(&dir));
         Ok(kept.then(|| aside.to_owned()))
     }
 
@@ -292,7 +331,7 @@ mod tests {
         fs::write(dir.path().join(DATABASE), &content).unwrap();
         fs::write(dir.path().join(SUMS), "sums").unwrap();
         let swap = Swap::begin(dir.path()).unwrap();
-        let before = dir.path().join(BEFORE);
+        let before = dir.path().join("before");
         let none = |_: &Path, _: &Path| Err(io::ErrorKind::Unsupported.into());
         swap.set_aside(&swap.present().unwrap(), &before, &none).unwrap();
         assert_eq!(fs::read(before.join(DATABASE)).unwrap(), content);
