@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use barkeeper_records::Timestamp;
-use barkeeper_storage::{SegmentV1, StoredRow, is_held, is_held_folder};
+use barkeeper_storage::{SegmentV1, StoredRow, is_held};
 
 use crate::backup::clear;
 use crate::error::{OpenError, ReadError};
@@ -43,14 +43,9 @@ pub(crate) fn recover(view: &ReadView, dir: &Path, now: Timestamp) -> Result<(),
         }
     }
     let io = |source: io::Error| OpenError::Io { path: dir.to_owned(), source };
-    // A restore that was cut off has changed nothing, or is done; whoever opens the store holds what it would lock. A link
-    // to a file that is open may stay until that is closed: the next open or restore takes it away.
-    match clear(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound && !is_held_folder(&error) => {
-            return Err(io(error));
-        }
-        _ => {}
-    }
+    // A restore that was cut off has changed nothing, or is done; whoever opens the store holds what it would lock.
+    // What cannot be moved or removed, such as a link to a file that is open, is so by the next open or restore.
+    drop(clear(dir));
     // Before anything new comes in: what goes to the trash now stays there for this run at least.
     empty_at_open(dir, &retired, now).map_err(io)?;
     for part in [BARS, TICKS, MARKET_TRADES, STAGING] {

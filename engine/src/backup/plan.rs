@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use barkeeper_records::{Digest, Lsn, Timestamp};
-use barkeeper_storage::{Dataset, remove_folder};
+use barkeeper_storage::Dataset;
 use serde::Serialize;
 
 use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::refused_format;
 use crate::backup::repository::{BackupRepository, copy_hashed, need_space};
 use crate::backup::restore::{files_below, make_parent, make_ready};
-use crate::backup::swap::{KEPT, RESTORING, SafetyCopy, Swap};
+use crate::backup::swap::{KEPT, RESTORING, SafetyCopy, Swap, discard};
 use crate::error::{MaintenanceError, OpenError, ReadResult};
 use crate::folder::{self, DATABASE, SUMS};
 use crate::options::StoreOptions;
@@ -244,7 +244,7 @@ impl BackupRepository {
             findings.retain(|finding| finding.damage || !finding.place.ends_with(".parquet"));
             Ok((findings, Held::look(&building, options)?))
         });
-        drop(remove_folder(&building));
+        drop(discard(&building));
         let (findings, then) = looked?;
         let lsn = |held: &Result<Held, String>| held.as_ref().ok().map(|held| held.lsn);
         let (lsn_now, lsn_then) = (lsn(&now), lsn(&then));

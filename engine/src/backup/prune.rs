@@ -174,12 +174,16 @@ impl BackupRepository {
         self.must_exist()?;
         let _lock = if dry_run { self.lock_shared()? } else { Some(self.lock_alone()?) };
         let manifests = self.manifests()?;
-        let look = |((name, read), test): (&Listed, Option<BackupTest>)| Seen {
-            at: read.as_ref().ok().map(|manifest| manifest.at),
-            verified: test.as_ref().is_some_and(|test| test.verified_at.is_some()),
-            bad: test.as_ref().is_some_and(|test| matches!(test.outcome, Outcome::Failed { .. }))
-                || read.as_ref().is_ok_and(|manifest| self.present(manifest).is_err()),
-            doubt: self.doubt_of(name, test.is_some_and(|test| test.verified_at.is_none())),
+        let look = |((name, read), test): (&Listed, Option<BackupTest>)| {
+            let verified = test.as_ref().is_some_and(|test| test.verified_at.is_some());
+            let bad = test.is_some_and(|test| matches!(test.outcome, Outcome::Failed { .. }))
+                || read.as_ref().is_ok_and(|manifest| self.present(manifest).is_err());
+            Seen {
+                at: read.as_ref().ok().map(|manifest| manifest.at),
+                verified: verified && !bad,
+                bad,
+                doubt: self.doubt_of(name, bad || !verified),
+            }
         };
         let seen: Vec<Seen> = manifests.iter().zip(self.tests_of(&manifests)?).map(look).collect();
         let broken = |(name, read): &Listed| options.damaged && read.is_err() && self.is_broken(name);
@@ -342,6 +346,14 @@ mod tests {
         // Nobody knows what is in one that cannot be read.
         all[1].at = None;
         assert_eq!(places(&kept(&all, &rules, at_day(80))), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_last_good_one_is_one_that_is_not_known_to_be_bad_since() {
+        let mut all = seen(&[0, 40, 80]);
+        (all[0].verified, all[1].bad) = (true, true);
+        let rules = Retention { days: Some(1), last: 1 };
+        assert_eq!(places(&kept(&all, &rules, at_day(80))), [0, 2]);
     }
 
     #[test]

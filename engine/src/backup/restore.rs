@@ -13,7 +13,7 @@ use crate::backup::error::{BackupError, at};
 use crate::backup::incarnation::{Known, begin_incarnation, guessed, note, noted, refused_format};
 use crate::backup::manifest::{BackupFile, BackupManifest, FileKind};
 use crate::backup::repository::{BackupRepository, FILES, copy_hashed, hashed, need_space};
-use crate::backup::swap::{RESTORING, SafetyCopy, Swap, clear, discard};
+use crate::backup::swap::{RESTORING, SafetyCopy, Swap, discard};
 use crate::folder::{self, DATABASE, SUMS};
 
 /// A file that says of a folder that a restore is at work in it.
@@ -116,7 +116,12 @@ impl BackupRepository {
         };
         // A process that is killed cannot tidy up, and neither does a test's cut.
         if done.as_ref().is_err_and(|error| !matches!(error, BackupError::Maintenance(_))) {
-            drop(if fresh { remove_folder(&building) } else { clear(into) });
+            // Where somebody else has the store by now, the next open does it.
+            if fresh {
+                drop(remove_folder(&building));
+            } else if let Ok(swap) = Swap::begin(into) {
+                swap.clear();
+            }
         }
         done?;
         Ok(report)
@@ -215,7 +220,7 @@ impl BackupRepository {
             }
         }
         if let Some(error) = refused_format(&building.join(DATABASE)) {
-            remove_folder(&building).map_err(at(&building))?;
+            discard(&building).map_err(at(&building))?;
             return Err(BackupError::FormerFormat { path: former, source: Box::new(error) });
         }
         sync_folders(&building)?;

@@ -72,21 +72,32 @@ impl SafetyCopy {
     }
 }
 
-/// Takes away the folder in which a store was built. A state that was not replaced goes first, and the marker last:
+/// Takes away the folder in which a store was built, with patience for who holds something in it or without. A state
+/// that was not replaced goes first, and must not outlast the database that was to replace it; the marker goes last:
 /// without it no later restore would dare to remove the rest.
-fn remove_built(building: &Path) -> io::Result<()> {
+fn remove_built(building: &Path, patient: bool) -> io::Result<()> {
+    let remove_dir = |path: &Path| if patient { remove_folder(path) } else { fs::remove_dir_all(path) };
+    let remove_file = |path: &Path| {
+        if patient { while_held(path, || fs::remove_file(path)) } else { fs::remove_file(path) }
+    };
     for (_, state) in kept_in(building)? {
-        fs::remove_dir_all(state)?;
+        remove_dir(&state)?;
     }
+    folder::sync_dir(building)?;
     for entry in fs::read_dir(building)? {
         let entry = entry?;
         if entry.file_name() == MARKER {
             continue;
         }
         let is_dir = entry.file_type()?.is_dir();
-        if is_dir { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        if is_dir { remove_dir(&entry.path())? } else { remove_file(&entry.path())? }
     }
-    fs::remove_dir_all(building)
+    remove_dir(building)
+}
+
+/// Takes away a folder in which a store was built that replaced none.
+pub(crate) fn discard(building: &Path) -> io::Result<()> {
+    remove_built(building, true)
 }
 
 /// The former states in a folder, by their numbers.
@@ -104,35 +115,32 @@ fn kept_in(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Moves the state that a replacement has replaced to its place, where that was cut off in between. Where the other
-/// database still lies where it was built, nothing was replaced, and what lies beside it is of the store that goes on.
+/// database still lies where it was built, nothing was replaced, and what lies beside it is of the store that goes on;
+/// but for a store that has lost its database: then it may be all that there is of it.
 fn settle(dir: &Path) -> io::Result<()> {
     let building = dir.join(RESTORING);
-    if building.join(DATABASE).try_exists()? || !building.try_exists()? {
+    let is_replaced = !building.join(DATABASE).try_exists()? || !dir.join(DATABASE).try_exists()?;
+    if !is_replaced || !building.try_exists()? {
         return Ok(());
     }
     for (_, state) in kept_in(&building)? {
-        let place = dir.join(state.file_name().unwrap_or_default());
-        match folder::rename_durably(&state, &place) {
-            // Whoever has opened the store meanwhile was faster.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let name = state.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut place = dir.join(name);
+        if place.try_exists()? {
+            // A folder that was copied over another one.
+            let next = kept_in(dir)?.last().map_or(0, |(number, _)| *number) + 1;
+            let time = name.rsplit('-').next().unwrap_or_default();
+            place = dir.join(format!("{}-{time}", SafetyCopy::name(next)));
         }
+        folder::rename_durably(&state, &place)?;
     }
     Ok(())
 }
 
-/// Takes away what a restore or an undo has left in a folder, and keeps what it has replaced.
+/// Takes away what a restore or an undo has left in a folder whose lock the caller has, and keeps what it has replaced.
 pub(crate) fn clear(dir: &Path) -> io::Result<()> {
     settle(dir)?;
-    remove_built(&dir.join(RESTORING))
-}
-
-/// Takes away a folder in which a store was built that replaced none, with patience for who holds something in it.
-pub(crate) fn discard(building: &Path) -> io::Result<()> {
-    for (_, state) in kept_in(building)? {
-        remove_folder(&state)?;
-    }
-    remove_folder(building)
+    remove_built(&dir.join(RESTORING), false)
 }
 
 /// The header and the length of a database; `None` where they cannot be read.
@@ -183,6 +191,11 @@ impl Swap {
         Ok(Self { dir: dir.to_owned(), lock })
     }
 
+    /// Takes away what was built, as far as that can be, and keeps what was replaced.
+    pub(crate) fn clear(self) {
+        drop(clear(&self.dir));
+    }
+
     /// Where the former store stands; `None` where there is none, or none that can be read.
     pub(crate) fn former(&self) -> Option<Known> {
         standing(self.lock.as_ref()?.file().clone())
@@ -217,23 +230,17 @@ impl Swap {
         let (dir, sums) = (self.dir.clone(), self.dir.join(SUMS));
         self.exchange(&building.join(DATABASE), step)?;
         step("the store is in its place")?;
-        if kept {
-            // What cannot be moved now is moved by the next open.
-            drop(settle(&dir));
-            step("the former state is kept")?;
-        }
+        drop(folder::sync_dir(building));
+        // Whoever has opened the store in between does the rest, as the next open does what cannot be done now.
+        let Ok(swap) = Self::begin(&dir) else { return Ok(kept.then(|| aside.to_owned())) };
+        step("the former state is kept")?;
         let known = building.join(SUMS);
         if known.is_file() {
             // A state that comes back: without its sums, damage of one page would be damage of all of it.
-            match folder::rename_durably(&known, &sums) {
-                // Whoever has opened the store in between has found them, and taken away what was built.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => done.map_err(at(&sums))?,
-            }
+            folder::rename_durably(&known, &sums).map_err(at(&sums))?;
             step("the sums are in their place")?;
         }
-        // What cannot be removed now is removed by the next open.
-        drop(clear(&dir));
+        swap.clear();
         Ok(kept.then(|| aside.to_owned()))
     }
 
@@ -308,7 +315,8 @@ impl Swap {
                 None => drop(copy_hashed(file, &place, &mut |_| {})?),
             }
         }
-        sync_folders(to)
+        sync_folders(to)?;
+        to.parent().map_or(Ok(()), |folder| folder::sync_dir(folder).map_err(at(folder)))
     }
 }
 
