@@ -110,6 +110,7 @@ impl BackupRepository {
             (building.clone(), self.restore_fresh(manifest, &building, known, now, &mut report, progress))
         } else {
             let swap = Swap::begin(into)?;
+            swap.note_owner(now);
             let building = into.join(RESTORING);
             make_ready(&building)?;
             (building, self.restore_over(manifest, swap, known, now, &mut report, progress))
@@ -204,6 +205,7 @@ impl BackupRepository {
     ) -> Result<Option<PathBuf>, BackupError> {
         let swap = Swap::begin(folder)?;
         let former = SafetyCopy::undoable(folder, former)?;
+        swap.note_owner(now);
         let building = folder.join(RESTORING);
         make_ready(&building)?;
         for file in files_below(&former)? {

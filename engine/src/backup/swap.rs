@@ -26,6 +26,8 @@ use crate::sums;
 pub(crate) const RESTORING: &str = "restoring";
 /// How the names of former states begin. They are put together inside `restoring/`.
 const SAFETY_COPY: &str = "before-restore-";
+/// The database that was built, once it may no longer replace another one.
+const CANCELLED: &str = "store.redb.cancelled";
 
 /// Folders of a store that are kept aside by the segments in them.
 pub(crate) const KEPT: [&str; 4] = [BARS, "ticks", "market_trades", STAGING];
@@ -72,10 +74,15 @@ impl SafetyCopy {
     }
 }
 
-/// Takes away the folder in which a store was built, with patience for who holds something in it or without. A state
-/// that was not replaced goes first, and must not outlast the database that was to replace it; the marker goes last:
-/// without it no later restore would dare to remove the rest.
+/// Takes away the folder in which a store was built, with patience for who holds something in it or without. Its
+/// database gets another name first, so that it replaces none any more, and outlasts the state that was gathered,
+/// which would look like one that was replaced without it; the marker goes last: without it no later restore would
+/// dare to remove the rest.
 fn remove_built(building: &Path, patient: bool) -> io::Result<()> {
+    let (database, cancelled) = (building.join(DATABASE), building.join(CANCELLED));
+    if database.try_exists()? {
+        folder::rename_durably(&database, &cancelled)?;
+    }
     let remove_dir = |path: &Path| if patient { remove_folder(path) } else { fs::remove_dir_all(path) };
     let remove_file = |path: &Path| {
         if patient { while_held(path, || fs::remove_file(path)) } else { fs::remove_file(path) }
@@ -86,11 +93,14 @@ fn remove_built(building: &Path, patient: bool) -> io::Result<()> {
     folder::sync_dir(building)?;
     for entry in fs::read_dir(building)? {
         let entry = entry?;
-        if entry.file_name() == MARKER {
+        if [MARKER, CANCELLED].iter().any(|last| entry.file_name() == *last) {
             continue;
         }
         let is_dir = entry.file_type()?.is_dir();
         if is_dir { remove_dir(&entry.path())? } else { remove_file(&entry.path())? }
+    }
+    if cancelled.try_exists()? {
+        remove_file(&cancelled)?;
     }
     remove_dir(building)
 }
@@ -119,7 +129,8 @@ fn kept_in(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// but for a store that has lost its database: then it may be all that there is of it.
 fn settle(dir: &Path) -> io::Result<()> {
     let building = dir.join(RESTORING);
-    let is_replaced = !building.join(DATABASE).try_exists()? || !dir.join(DATABASE).try_exists()?;
+    let is_built = building.join(DATABASE).try_exists()? || building.join(CANCELLED).try_exists()?;
+    let is_replaced = !is_built || !dir.join(DATABASE).try_exists()?;
     if !is_replaced || !building.try_exists()? {
         return Ok(());
     }
@@ -189,6 +200,14 @@ impl Swap {
             settle_sums(dir, locked.file());
         }
         Ok(Self { dir: dir.to_owned(), lock })
+    }
+
+    /// Notes who has the store meanwhile, for other processes to show.
+    pub(crate) fn note_owner(&self, now: Timestamp) {
+        if self.lock.is_some() {
+            // Where that cannot be written down, they show who had it last.
+            drop(folder::write_owner(&self.dir, "a restore", now));
+        }
     }
 
     /// Takes away what was built, as far as that can be, and keeps what was replaced.
