@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use barkeeper_records::{MarketTrade, SeriesKey, Tick, Timestamp, Version};
 use barkeeper_storage::{
-    Axis, Dataset, SegmentKind, SegmentWriter, VersionedBar, keys, remove_folder, while_held,
+    Axis, Dataset, SegmentError, SegmentKind, SegmentWriter, VersionedBar, hash_file, keys, remove_folder,
+    while_held,
 };
 
 use crate::error::{MaintenanceError, ReadResult, missing};
@@ -120,7 +121,7 @@ impl Store {
 
     /// Writes a frozen set of files of a dataset, hot bars included, every bar exactly once, into a
     /// folder that is empty or does not exist. Live segments are hard-linked where they can be used as
-    /// they are. The folder appears whole or not at all.
+    /// they are, and read whole: a damaged one is an error. The folder appears whole or not at all.
     ///
     /// # Errors
     /// `NotEmpty`, `Io`, `Segment`, `Read`.
@@ -212,6 +213,11 @@ impl Store {
             if fs::hard_link(&from, &to).is_err() {
                 while_held(&from, || fs::copy(&from, &to))
                     .map_err(|source| MaintenanceError::Io { path: to.clone(), source })?;
+            }
+            // Whoever reads it does not go through the store, which would notice damage.
+            if hash_file(&to)? != entry.blake3 {
+                let detail = "its BLAKE3 is not the one it was written with".to_owned();
+                return Err(SegmentError::Damaged { path: from, detail }.into());
             }
             report.linked += 1;
             report.rows += entry.rows;

@@ -10,7 +10,7 @@
 )]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use barkeeper::{
     BackupError, BackupInfo, BackupOptions, PruneOptions, RestoreOptions, Retention, TestOutcome,
@@ -300,7 +300,7 @@ fn a_content_that_is_a_link_is_replaced_and_not_written_through() {
     let made = place.store().back_up(&place.backups(), &options, &mut |_, _| {}).unwrap();
     assert_eq!(made.mended.len(), 1, "{made:?}");
     assert_eq!(fs::read(&elsewhere).unwrap(), bad);
-    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let inode = |path: &PathBuf| fs::metadata(path).unwrap().ino();
     assert_eq!(inode(&content), inode(&segment));
     place.check_backup(&first.name);
     // Unread, nothing is noticed, as asked.

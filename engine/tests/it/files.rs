@@ -40,6 +40,17 @@ fn a_published_set_holds_every_bar_once() {
     assert!(report.files.iter().all(|file| into.join(file).is_file()));
     let error = desk.store().publish(DAILY, &into).unwrap_err();
     assert!(matches!(error, MaintenanceError::NotEmpty { .. }), "{error}");
+    // Nobody compares a checksum when other programs read it: what is damaged is not handed out.
+    let file = desk.store().files(DAILY, Axis::Instrument).unwrap().files.remove(0);
+    let whole = std::fs::read(&file).unwrap();
+    let mut bytes = whole.clone();
+    bytes[whole.len() / 2] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = desk.dir.path().join("damaged");
+    let error = desk.store().publish(DAILY, &damaged).unwrap_err();
+    let is_damage = matches!(&error, MaintenanceError::Segment(inner) if inner.is_damage());
+    assert!(is_damage && error.to_string().contains(file.to_str().unwrap()) && !damaged.exists(), "{error}");
+    std::fs::write(&file, whole).unwrap();
     let series = daily("000002.SZ");
     desk.run(Operation::DeleteBars { series, from: nth(2).label(), to: nth(4).label() });
     let merged = desk.store().publish(DAILY, &desk.dir.path().join("merged")).unwrap();

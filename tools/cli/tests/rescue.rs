@@ -81,6 +81,8 @@ fn a_damaged_file_of_the_backups_is_written_anew_as_the_failed_test_says() {
     {
         assert!(failed.stderr.contains(told), "{told}: {}", failed.stderr);
     }
+    let dry = place.run("backup restore 1 --dry-run");
+    assert!(dry.code == 7 && dry.stderr.contains("was found bad") && dry.stderr.contains(&file), "{dry:?}");
     let made = place.run("backup create");
     assert_eq!(made.code, 0, "{made:?}");
     let told =

@@ -45,6 +45,12 @@ impl List {
         for one in all.iter().filter(|one| one.damaged.is_some()) {
             context.warn(one.damaged.as_deref().unwrap_or_default());
         }
+        if all.iter().any(|one| one.damaged.is_some()) {
+            context.say(format_args!(
+                "`barkeeper backup prune --damaged{}` removes backups whose manifest is damaged.",
+                context.with_store()
+            ));
+        }
         let folder = context.folder()?;
         if all.is_empty() && folder.join("store.redb").is_file() {
             context.say("There are no backups yet; `barkeeper backup create` makes one.");

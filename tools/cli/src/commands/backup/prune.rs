@@ -70,7 +70,11 @@ impl Prune {
             counted(report.files, "file"),
             report.bytes
         ));
-        let hint = if self.damaged { "" } else { "; --damaged removes what is damaged" };
+        let hint = if self.damaged {
+            "; --damaged removes it where its checksum does not fit and another backup is whole"
+        } else {
+            "; --damaged removes what is damaged"
+        };
         for name in &report.unreadable {
             context.warn(format_args!(
                 "the manifest of {name} cannot be read: no file is removed as long as it lies there{hint}"

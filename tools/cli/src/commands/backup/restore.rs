@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use barkeeper::{
-    BackupRepository, DatasetChange, Finding, RestoreOptions, RestorePlan, UndoPlan, former_states,
+    BackupRepository, DatasetChange, Finding, RestoreOptions, RestorePlan, TestOutcome, UndoPlan,
+    former_states,
 };
 use barkeeper_host::{Config, Restored, SystemClock, restore_backup, store_options};
 use barkeeper_records::Clock as _;
@@ -64,6 +65,12 @@ impl Restore {
             let plan = repository.plan_restore(backup, &into, options, &mut |at, all| bar.set(at, all))?;
             drop(bar);
             print_plan(&plan, config.calendar.zone(), context, out)?;
+            let known = repository.list()?.into_iter().find(|one| one.name == plan.backup);
+            let tested = known.and_then(|one| one.tested).map(|test| test.outcome);
+            if let Some(TestOutcome::Failed { file, detail }) = tested {
+                context.warn(format_args!("this backup was found bad: {file}: {detail}"));
+                return Ok(Exit::Damaged);
+            }
             return Ok(Exit::Done);
         }
         let bar = Progress::new(context, "bytes");
