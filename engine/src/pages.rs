@@ -211,7 +211,8 @@ impl PageFile {
             let mut header = vec![0; HEADER_BYTES];
             self.file.read(0, &mut header)?;
             if let (Some(state), Some(file)) = (DatabaseHeader::read(&header), &self.kept) {
-                if let Some(kept) = sums::read(file).filter(|kept| state.transaction < kept.transaction) {
+                let kept = sums::read(file);
+                if let Some(kept) = kept.as_ref().filter(|kept| state.transaction < kept.transaction) {
                     let detail = format!(
                         "it is older than the database that was closed here (transaction {} of {}): another file \
                          was put in its place. Where that was meant, remove {} and open again",
@@ -222,7 +223,8 @@ impl PageFile {
                     notes.refused = Some(detail.clone());
                     return Err(bad(detail));
                 }
-                let kept = file.parent().and_then(|dir| sums::find(dir, state, len));
+                let kept = kept.filter(|kept| sums::fit(kept, state, len));
+                let kept = kept.or_else(|| sums::left_aside(file.parent()?, state, len));
                 known = kept.map_or_else(Vec::new, |kept| kept.sums);
             }
             self.learning.store(known.is_empty(), Ordering::SeqCst);

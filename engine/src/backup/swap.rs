@@ -172,7 +172,7 @@ fn settle_sums(dir: &Path, database: &File) {
     if let Some((header, len)) = header_of(database)
         && !sums::read(&place).is_some_and(|known| serve(&known, header, len))
     {
-        sums::find(dir, header, len);
+        sums::left_aside(dir, header, len);
     }
 }
 
