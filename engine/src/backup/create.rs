@@ -344,7 +344,7 @@ impl Creation<'_> {
             Ok(data) if data.len() != file.bytes => {
                 return Found::Damaged(format!("it has {} bytes instead of {}", data.len(), file.bytes));
             }
-            // What a test found bad is read all the same.
+            // What was found bad is read all the same.
             Ok(_) if self.quick && !self.repository.is_bad(&file.object()) => return Found::Whole,
             Ok(_) => {}
         }

@@ -28,8 +28,8 @@ pub struct BackupInfo {
     pub bytes: u64,
     /// Length of those that no other backup needs: what removing it gives back.
     pub own_bytes: u64,
-    /// When it was last tested and what came out; what a later test of another backup found bad of what both
-    /// share counts as well.
+    /// When it was last tested and what came out; what was found bad since of what it shares with
+    /// others counts as well.
     pub tested: Option<BackupTest>,
     /// Whether it was tested, and what came out cannot be read any more.
     pub test_lost: bool,
@@ -46,7 +46,7 @@ pub struct RepositoryInfo {
     pub backups: u64,
     /// Of how many the manifest cannot be read.
     pub damaged: u64,
-    /// How many were found bad when they, or another that shares the bad content, were last tested.
+    /// How many were found bad: they, or another that shares the bad content.
     pub failed: u64,
     /// Length of all contents, each once.
     pub bytes: u64,

@@ -382,7 +382,12 @@ mod tests {
         ) {
             let all: Vec<Seen> = times
                 .iter()
-                .map(|(at, verified, bad)| Seen { bad: *bad, at: Some(Timestamp::from_nanos(*at)), verified: *verified, ..Seen::default() })
+                .map(|(at, verified, bad)| Seen {
+                    at: Some(Timestamp::from_nanos(*at)),
+                    verified: *verified,
+                    bad: *bad,
+                    doubt: None,
+                })
                 .collect();
             let kept = kept(&all, &Retention { days, last }, Timestamp::from_nanos(now));
             prop_assert!(kept.last().unwrap().is_some());

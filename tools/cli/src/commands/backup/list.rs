@@ -47,7 +47,8 @@ impl List {
         }
         if all.iter().any(|one| one.damaged.is_some()) {
             context.say(format_args!(
-                "`barkeeper backup prune --damaged{}` removes backups whose manifest is damaged.",
+                "`barkeeper backup prune --damaged{}` removes backups whose manifest is damaged, where another \
+                 one is whole.",
                 context.with_store()
             ));
         }

@@ -14,9 +14,9 @@ use crate::output::{self, Cell, Format, Rows};
 /// Remove old backups, and the contents that no backup needs any more
 ///
 /// Kept are those of the last 30 days, or what --keep-days and --keep-last say; always the newest one, the newest
-/// one that is not known to be bad, and the last one that was found good; and where a content was found damaged, those that were found good before. Ages
-/// follow the times that backups were made at, in which no gap counts for more than 7 days: a clock that jumps
-/// removes next to nothing.
+/// one that is not known to be bad, and the last one that was found good; and where a content was found damaged,
+/// those that were found good before. Ages follow the times that backups were made at, in which no gap counts for
+/// more than 7 days: a clock that jumps removes next to nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     #[command(flatten)]
